@@ -1,0 +1,242 @@
+"""The only place that builds concrete things and wires them together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import WSCloseCode, web
+
+from webmacs.auth import MAX_TOKEN_LENGTH, Authenticator, Passwords
+from webmacs.catalog import Catalog
+from webmacs.clock import Clock, SystemClock
+from webmacs.config import MIN_SECRET_BYTES, Settings
+from webmacs.errors import AuthError, ConfigError, StorageError, StorageUnavailable
+from webmacs.extensions import load_stages, load_storage
+from webmacs.handlers.auth import AuthRoutes
+from webmacs.handlers.datapoints import DatapointRoutes
+from webmacs.handlers.events import EventRoutes
+from webmacs.handlers.health import HealthRoutes
+from webmacs.handlers.http import Routes, errors_as_json
+from webmacs.handlers.sockets import Doorkeeper
+from webmacs.handlers.stream import Stream
+from webmacs.handlers.telemetry import Telemetry
+from webmacs.hub import Hub
+from webmacs.latest import LatestValues
+from webmacs.metrics import Metrics
+from webmacs.model import Write
+from webmacs.pipeline.base import Recorder, Stage, StageContext
+from webmacs.pipeline.runner import Pipeline
+from webmacs.storage.base import Storage
+from webmacs.storage.upkeep import keep_house
+
+_log = logging.getLogger(__name__)
+
+UPKEEP_S: Final = 600.0
+MAX_LINE_BYTES: Final = 4 * MAX_TOKEN_LENGTH  # so that a long token is refused by us, not by the parser
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a server consists of, for those who run it and for tests."""
+
+    settings: Settings
+    clock: Clock
+    storage: Storage
+    catalog: Catalog
+    latest: LatestValues
+    hub: Hub
+    metrics: Metrics
+    auth: Authenticator
+    passwords: Passwords
+    stages: list[Stage]
+    pipeline: Pipeline
+
+
+PARTS: Final = web.AppKey("parts", Parts)
+
+
+def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storage | None = None) -> web.Application:
+    """Wire a server together. Nothing is opened before the application starts.
+
+    Raises:
+        ConfigError: the settings name something that is not there.
+
+    """
+    clock = clock or SystemClock()
+    storage = storage or load_storage(settings)
+    metrics = Metrics()
+    catalog = Catalog(storage, clock.now_us, settings.pipeline.unlinked_ids)
+    latest = LatestValues()
+    hub = Hub(settings.server.client_deadline_s, metrics)
+    auth = Authenticator(catalog, secret_key(settings), clock, settings.auth.token_lifetime_s)
+    passwords = Passwords(settings.auth.hashing_threads, settings.auth.max_pending_logins)
+    stages = load_stages(settings)
+    context = StageContext(clock, catalog, latest, hub, metrics, settings.pipeline, logging.getLogger("webmacs.stages"))
+    pipeline = Pipeline(stages, storage, context, settings.pipeline)
+    parts = Parts(settings, clock, storage, catalog, latest, hub, metrics, auth, passwords, stages, pipeline)
+
+    app = web.Application(middlewares=[errors_as_json], client_max_size=settings.server.max_body_bytes)
+    app[PARTS] = parts
+    routes = Routes(app.router, auth)
+    doorkeeper = Doorkeeper(auth, hub, settings.server)
+    telemetry = Telemetry(doorkeeper, pipeline, hub, clock, settings.server)
+    stream = Stream(doorkeeper, hub, catalog, latest, settings.server)
+    routes.add("GET", "/ws/controller/telemetry", telemetry.handle, needs=None)  # the doorkeeper asks for the token
+    routes.add("GET", "/ws/datapoints/stream", stream.handle, needs=None)
+    AuthRoutes(auth, passwords, storage, catalog, clock).register(routes)
+    DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline).register(routes)
+    EventRoutes(catalog).register(routes)
+    HealthRoutes(storage, pipeline, catalog, latest, metrics, clock).register(routes)
+
+    app.cleanup_ctx.append(_storage)
+    app.cleanup_ctx.append(_pipeline)
+    app.cleanup_ctx.append(_background)
+    app.on_shutdown.append(_say_goodbye)
+    return app
+
+
+def secret_key(settings: Settings) -> str:
+    """The key that signs tokens; for an embedded database it is made at the first start and kept beside it.
+
+    Raises:
+        ConfigError: it is too short, cannot be read, or has to be given and is not.
+
+    """
+    if settings.auth.secret_key is not None:
+        return settings.auth.secret_key.get_secret_value()
+    path = settings.auth.secret_key_file
+    if path is not None:
+        path = settings.directory / path
+    elif settings.storage.url.startswith("sqlite:///"):
+        path = settings.directory / Path(settings.storage.url.removeprefix("sqlite:///")).with_suffix(".key")
+        _make_key(path)
+    else:
+        raise ConfigError("auth.secret_key: must be given (or auth.secret_key_file), at least 32 bytes")
+    try:
+        key = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"auth.secret_key_file: cannot read {path}: {error}") from error
+    if len(key.encode()) < MIN_SECRET_BYTES:
+        raise ConfigError(f"auth.secret_key_file: {path} holds fewer than {MIN_SECRET_BYTES} bytes")
+    return key
+
+
+def _make_key(path: Path) -> None:
+    try:
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor, for its mode
+                file.write(secrets.token_urlsafe(48))
+    except OSError as error:
+        raise ConfigError(f"cannot make the key {path}: {error.strerror}") from error
+
+
+async def _storage(app: web.Application) -> AsyncIterator[None]:
+    parts = app[PARTS]
+    try:
+        await _open(parts)
+        for stage in parts.stages:
+            if isinstance(stage, Recorder) and stage.schema:
+                await parts.storage.write(*(Write(statement) for statement in stage.schema))
+        await parts.storage.make_room(parts.clock.now_us())
+        await parts.catalog.reload()
+        parts.latest.load(await parts.storage.latest(parts.catalog.current))
+        parts.catalog.watch(lambda snapshot: parts.latest.retain(snapshot.events_by_id))
+        parts.storage.watch(parts.catalog.changed)
+        yield
+    finally:
+        parts.passwords.close()
+        await parts.storage.close()
+
+
+async def _open(parts: Parts) -> None:
+    """Open the storage, waiting for a database that is still starting."""
+    give_up = parts.clock.monotonic() + parts.settings.storage.startup_timeout_s
+    while True:
+        try:
+            await parts.storage.open(serving=True)
+        except StorageUnavailable as error:
+            if parts.clock.monotonic() >= give_up:
+                raise
+            _log.warning("waiting for the storage: %s", error)
+            await asyncio.sleep(1.0)
+        else:
+            return
+
+
+async def _pipeline(app: web.Application) -> AsyncIterator[None]:
+    parts = app[PARTS]
+    try:
+        await parts.pipeline.start()
+        yield
+    finally:
+        await parts.pipeline.close(parts.settings.server.shutdown_timeout_s / 2)
+
+
+async def _background(app: web.Application) -> AsyncIterator[None]:
+    """What runs beside the requests: following changes, ending sessions, keeping house."""
+    parts = app[PARTS]
+    guard = SessionGuard(parts)
+    parts.catalog.watch(lambda _snapshot: guard.sweep())
+    tasks = [
+        asyncio.create_task(work, name=name)
+        for name, work in (
+            ("catalog", parts.catalog.follow()),
+            ("sessions", guard.run()),
+            ("upkeep", _upkeep(parts)),
+        )
+    ]
+    yield
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+class SessionGuard:
+    """Closes live sockets whose credential is no longer good."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def sweep(self) -> None:
+        """Judge everyone who is connected again."""
+        for client in self._parts.hub.clients():
+            try:
+                self._parts.auth.recheck(client.identity, client.needs)
+            except AuthError as error:
+                client.close(WSCloseCode.POLICY_VIOLATION, error.reason)
+
+    async def run(self) -> None:
+        """Sweep now and then: nothing tells of a token that expires."""
+        while True:
+            await asyncio.sleep(self._parts.settings.auth.recheck_interval_s)
+            self.sweep()
+
+
+async def _upkeep(parts: Parts) -> None:
+    kept_us = int(parts.settings.pipeline.batch_id_retention_s * 1e6)
+    while True:
+        try:
+            await keep_house(parts.storage, parts.settings.storage, parts.clock.now_us(), kept_us)
+        except StorageError as error:
+            _log.warning("house-keeping has to wait: %s", error)
+        await asyncio.sleep(UPKEEP_S)
+
+
+async def _say_goodbye(app: web.Application) -> None:
+    """Stopping: commit what waits, show it, then tell everyone at once. New connections are not accepted any more."""
+    parts = app[PARTS]
+    timeout_s = parts.settings.server.shutdown_timeout_s
+    await parts.pipeline.close(timeout_s / 2)
+    parts.hub.close_all(WSCloseCode.GOING_AWAY, "Server is stopping")
+    deadline = parts.clock.monotonic() + timeout_s
+    while any(parts.hub.clients()) and parts.clock.monotonic() < deadline:  # noqa: ASYNC110 - who leaves says nothing
+        await asyncio.sleep(0.01)

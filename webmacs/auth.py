@@ -1,0 +1,235 @@
+"""From the text of a token to who it is: passwords, JWTs, API tokens, roles.
+
+JWTs follow RFC 8725: one algorithm, required claims, a key of at least 32 bytes. Everything is judged against the
+catalog in memory, so a live socket can be judged again at any time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import jwt
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from webmacs.catalog import Catalog
+from webmacs.clock import Clock
+from webmacs.errors import AuthError, Overloaded
+from webmacs.model import Identity, Role, User
+
+AUTHENTICATION_REQUIRED: Final = "Authentication required"
+INVALID_OR_EXPIRED: Final = "Invalid or expired token"
+REVOKED: Final = "Token has been revoked"
+USER_NOT_FOUND: Final = "User not found"
+INSUFFICIENT: Final = "Insufficient permissions"
+
+ALGORITHM: Final = "HS256"
+API_TOKEN_PREFIX: Final = "wm_"  # noqa: S105 - a prefix
+API_TOKEN_BYTES: Final = 48
+MAX_TOKEN_LENGTH: Final = 8192
+MAX_TIME_S: Final = 253_402_300_799  # the end of the year 9999
+MAX_PASSWORD_LENGTH: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A JWT that was just made."""
+
+    token: str
+    jti: str
+    expires_us: int
+
+
+class Authenticator:
+    """Judges tokens and makes new ones."""
+
+    def __init__(self, catalog: Catalog, secret: str, clock: Clock, token_lifetime_s: float) -> None:
+        self._catalog = catalog
+        self._secret = secret
+        self._clock = clock
+        self._lifetime_us = int(token_lifetime_s * 1e6)
+
+    def authenticate(self, token: str | None, needs: Role = Role.VIEWER) -> Identity:
+        """Who bears this token.
+
+        Raises:
+            AuthError: with the first reason that applies, in the order of the protocol.
+
+        """
+        if not token:
+            raise AuthError(AUTHENTICATION_REQUIRED)
+        try:
+            token.encode()
+        except UnicodeEncodeError:
+            raise AuthError(INVALID_OR_EXPIRED) from None
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise AuthError(INVALID_OR_EXPIRED)
+        identity = self._api_token(token) if token.startswith(API_TOKEN_PREFIX) else self._jwt(token)
+        if not identity.user.role.covers(needs):
+            raise AuthError(INSUFFICIENT)
+        return identity
+
+    def recheck(self, identity: Identity, needs: Role) -> None:
+        """Whether someone who was let in may stay. Raises `AuthError` with the reason to give."""
+        catalog = self._catalog.current
+        user = catalog.users.get(identity.user.public_id)
+        if user is None:
+            raise AuthError(USER_NOT_FOUND)
+        if identity.jti is not None:
+            gone = identity.jti in catalog.revoked or user.session_version != identity.user.session_version
+        else:
+            gone = identity.token_id not in catalog.tokens_by_id
+        if gone:
+            raise AuthError(REVOKED)
+        if identity.expires_us is not None and identity.expires_us <= self._clock.now_us():
+            raise AuthError(INVALID_OR_EXPIRED)
+        if not user.role.covers(needs):
+            raise AuthError(INSUFFICIENT)
+
+    def issue(self, user: User, lifetime_s: float | None = None) -> Session:
+        """A new JWT for a user."""
+        now_us = self._clock.now_us()
+        expires_us = now_us + (self._lifetime_us if lifetime_s is None else int(lifetime_s * 1e6))
+        jti = str(uuid.uuid4())
+        expires_s = -(-expires_us // 1_000_000)
+        claims: dict[str, Any] = {
+            "sub": user.public_id,
+            "jti": jti,
+            "sv": user.session_version,
+            "iat": now_us // 1_000_000,
+            "exp": expires_s,
+        }
+        return Session(jwt.encode(claims, self._secret, ALGORITHM), jti, expires_s * 1_000_000)
+
+    def _jwt(self, token: str) -> Identity:
+        claims = self._claims(token)
+        catalog = self._catalog.current
+        if claims["jti"] in catalog.revoked:
+            raise AuthError(REVOKED)
+        user = catalog.users.get(claims["sub"])
+        if user is None:
+            raise AuthError(USER_NOT_FOUND)
+        if claims["sv"] != user.session_version:
+            raise AuthError(REVOKED)
+        return Identity(user, int(claims["exp"] * 1_000_000), jti=claims["jti"])
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                # The times are checked below, against our clock and for values that no clock can show.
+                options={
+                    "require": ["sub", "jti", "iat", "exp"],
+                    "verify_exp": False,
+                    "verify_iat": False,
+                    "verify_nbf": False,
+                    "verify_aud": False,
+                    "verify_iss": False,
+                },
+            )
+        except (jwt.PyJWTError, ValueError, RecursionError):  # ValueError escapes PyJWT for some malformed tokens
+            raise AuthError(INVALID_OR_EXPIRED) from None
+        typed = (
+            isinstance(claims["sub"], str)
+            and isinstance(claims["jti"], str)
+            and type(claims.get("sv")) is int
+            and all(type(claims[name]) in {int, float} for name in ("iat", "exp"))
+        )
+        if not typed or not self._clock.now_us() / 1e6 < claims["exp"] <= MAX_TIME_S:
+            raise AuthError(INVALID_OR_EXPIRED)
+        return claims
+
+    def _api_token(self, text: str) -> Identity:
+        catalog = self._catalog.current
+        token = catalog.tokens.get(api_token_digest(text))
+        if token is None or (token.expires_us is not None and token.expires_us <= self._clock.now_us()):
+            raise AuthError(INVALID_OR_EXPIRED)
+        user = catalog.users_by_id.get(token.user_id)
+        if user is None:
+            raise AuthError(USER_NOT_FOUND)
+        return Identity(user, token.expires_us, token_id=token.id)
+
+
+def new_api_token() -> str:
+    """The text of a new API token: shown once, kept only as a digest."""
+    return API_TOKEN_PREFIX + secrets.token_urlsafe(API_TOKEN_BYTES)
+
+
+def api_token_digest(text: str) -> str:
+    """The lowercase hex SHA-256 of the whole text, prefix included."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Passwords:
+    """Hashes and checks passwords with argon2id, in a few threads of their own.
+
+    19 MiB and two passes (OWASP's second profile), so that a small machine can. Hashing lets go of the interpreter, so
+    a flood of logins does not hold up the loop; how many may wait is bounded.
+    """
+
+    def __init__(self, threads: int, max_pending: int) -> None:
+        self._hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="passwords")
+        self._max_pending = max_pending
+        self._pending = 0
+        self._nobody = self._hasher.hash(secrets.token_hex())
+
+    def hash(self, password: str) -> str:
+        """A new hash, with its salt and parameters. Blocking: tens of milliseconds."""
+        return self._hasher.hash(password)
+
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        """Whether the password is the one that was hashed.
+
+        With None, for a user that does not exist, it takes the same time and is False.
+
+        Raises:
+            Overloaded: too many are waiting.
+
+        """
+        if self._pending >= self._max_pending:
+            raise Overloaded("Too many logins at once, try again in a moment")
+        self._pending += 1
+        try:
+            loop = asyncio.get_running_loop()
+            matches = await loop.run_in_executor(self._executor, self._verify, password_hash or self._nobody, password)
+        finally:
+            self._pending -= 1
+        return matches and password_hash is not None
+
+    def close(self) -> None:
+        """End the threads."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _verify(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, password)
+        except (VerificationError, InvalidHashError, UnicodeEncodeError):
+            return False
+
+
+def same_origin(origin: str, host: str, allowed: tuple[str, ...]) -> bool:
+    """Whether a browser's `Origin` may open a socket here: the same host name, or one that is allowed.
+
+    Host names are compared without the port, which a proxy drops from `Host`; `allowed` has whole origins.
+    """
+    if origin in allowed:
+        return True
+    name = _host_name(origin.partition("://")[2])
+    return bool(name) and hmac.compare_digest(name.encode(), _host_name(host).encode())
+
+
+def _host_name(authority: str) -> str:
+    bare = authority.partition("/")[0].rpartition("@")[2]
+    if bare.startswith("["):
+        return bare.partition("]")[0].lower() + "]"
+    return bare.partition(":")[0].lower().rstrip(".")

@@ -1,0 +1,194 @@
+"""What is active right now, in memory, so that the way of a reading asks the storage nothing.
+
+A `Snapshot` is immutable and swapped whole; the `Catalog` holds the current one and knows how to fetch the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from operator import attrgetter
+from typing import Final, Protocol
+
+from webmacs.errors import StorageError
+from webmacs.model import ApiToken, Datapoint, Event, Experiment, User
+
+_log = logging.getLogger(__name__)
+
+RETRY_S: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The configuration at one moment. Mappings are by the key a reader has at hand."""
+
+    events: Mapping[str, Event] = field(default_factory=dict)  # by public id: every event
+    linked: Mapping[str, Event] = field(default_factory=dict)  # by public id: linked to an enabled plugin instance
+    experiments: tuple[Experiment, ...] = ()  # by start, ascending
+    users: Mapping[str, User] = field(default_factory=dict)  # by public id
+    tokens: Mapping[str, ApiToken] = field(default_factory=dict)  # by digest
+    revoked: Collection[str] = frozenset()  # the `jti` of JWTs that were logged out
+
+    @cached_property
+    def users_by_id(self) -> Mapping[int, User]:
+        """Users by surrogate id."""
+        return {user.id: user for user in self.users.values()}
+
+    @cached_property
+    def tokens_by_id(self) -> Mapping[int, ApiToken]:
+        """API tokens by surrogate id."""
+        return {token.id: token for token in self.tokens.values()}
+
+    @cached_property
+    def events_by_id(self) -> Mapping[int, Event]:
+        """Events by surrogate id."""
+        return {event.id: event for event in self.events.values()}
+
+    @cached_property
+    def experiments_by_id(self) -> Mapping[int, Experiment]:
+        """Experiments by surrogate id."""
+        return {experiment.id: experiment for experiment in self.experiments}
+
+    def datapoints(self, rows: Iterable[tuple[int, int, int, float, int | None]]) -> list[Datapoint]:
+        """Rows (id, event id, µs, value, experiment id) as datapoints; those whose event is gone are left out."""
+        events, experiments = self.events_by_id, self.experiments_by_id
+        return [
+            Datapoint(row_id, events[event_id], time_us, value, experiments.get(experiment_id or 0))
+            for row_id, event_id, time_us, value, experiment_id in rows
+            if event_id in events
+        ]
+
+    def experiment_at(self, time_us: int) -> Experiment | None:
+        """The experiment that ran at that time: the one started last, if it had not been stopped by then."""
+        index = bisect_right(self.experiments, time_us, key=attrgetter("started_us"))
+        if index == 0:
+            return None
+        experiment = self.experiments[index - 1]
+        if experiment.stopped_us is not None and experiment.stopped_us <= time_us:
+            return None
+        return experiment
+
+
+class SnapshotSource(Protocol):
+    """Where snapshots come from: the storage."""
+
+    async def snapshot(self, now_us: int) -> Snapshot:
+        """Everything as it is now; raises `StorageError`."""
+        ...
+
+
+@dataclass(slots=True)
+class Unlinked:
+    """An event id that arrived in readings but is not linked to an enabled plugin instance."""
+
+    event_public_id: str
+    count: int
+    last_value: float
+    first_seen_us: int
+    last_seen_us: int
+
+
+class UnlinkedIds:
+    """The ids seen last that nothing is linked to: the first thing a newcomer stumbles over. Bounded."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._seen: OrderedDict[str, Unlinked] = OrderedDict()
+
+    def saw(self, event_public_id: str, value: float, now_us: int) -> None:
+        """Count one reading; a new id is said once in the log."""
+        entry = self._seen.get(event_public_id)
+        if entry is None:
+            _log.warning(
+                "readings of event %r are dropped: it is unknown or not linked to an enabled plugin instance",
+                event_public_id,
+            )
+            entry = self._seen[event_public_id] = Unlinked(event_public_id, 0, value, now_us, now_us)
+            if len(self._seen) > self._limit:
+                self._seen.popitem(last=False)
+        entry.count += 1
+        entry.last_value, entry.last_seen_us = value, now_us
+        self._seen.move_to_end(event_public_id)
+
+    def forget(self, event_public_ids: Collection[str]) -> None:
+        """Drop ids that have been linked since."""
+        for event_public_id in self._seen.keys() & set(event_public_ids):
+            del self._seen[event_public_id]
+
+    def listed(self) -> list[Unlinked]:
+        """The newest first."""
+        return list(reversed(self._seen.values()))
+
+
+class Catalog:
+    """Holds the current snapshot; `reload` swaps it and tells those who watch.
+
+    Reloads that are asked for while one runs share the next one: however many writes arrive, at most one fetch is
+    under way and one is waiting, and each caller returns only after a fetch that began after its call.
+    """
+
+    def __init__(self, source: SnapshotSource, now_us: Callable[[], int], unlinked_limit: int = 1000) -> None:
+        self.current = Snapshot()
+        self.unlinked = UnlinkedIds(unlinked_limit)
+        self._source = source
+        self._now_us = now_us
+        self._watchers: list[Callable[[Snapshot], None]] = []
+        self._lock = asyncio.Lock()
+        self._asked = self._fetched = 0
+        self._stale = False
+        self._changed = asyncio.Event()
+
+    @property
+    def stale(self) -> bool:
+        """Whether the last reload failed, so that a change may not have been seen yet."""
+        return self._stale
+
+    def watch(self, watcher: Callable[[Snapshot], None]) -> None:
+        """Call `watcher` with each new snapshot."""
+        self._watchers.append(watcher)
+
+    def changed(self) -> None:
+        """Say that something may have changed elsewhere; `follow` fetches it soon."""
+        self._changed.set()
+
+    async def follow(self) -> None:
+        """Reload after each `changed`, again and again until the storage answers. Runs until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self.reload()
+            except StorageError as error:
+                _log.warning("the configuration may be out of date: %s", error)
+                self._changed.set()
+                await asyncio.sleep(RETRY_S)
+
+    async def reload(self) -> None:
+        """Fetch the configuration as it is now and swap it in.
+
+        Raises:
+            StorageError: it could not be fetched; the old snapshot stays, marked stale.
+
+        """
+        self._asked += 1
+        ticket = self._asked
+        async with self._lock:
+            if self._fetched >= ticket:
+                return
+            covers = self._asked
+            try:
+                snapshot = await self._source.snapshot(self._now_us())
+            except StorageError:
+                self._stale = True
+                raise
+            self._stale = False
+            self._fetched = covers
+            self.current = snapshot
+        self.unlinked.forget(snapshot.linked.keys())
+        for watcher in self._watchers:
+            watcher(snapshot)

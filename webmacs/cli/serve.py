@@ -1,0 +1,111 @@
+"""`webmacs serve`: the server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from aiohttp import web
+
+from webmacs import __version__, logs
+from webmacs.app import MAX_LINE_BYTES, build_app
+from webmacs.cli.setting import config_option, settings_from
+from webmacs.config import Settings
+from webmacs.errors import ConfigError, WebmacsError
+
+_log = logging.getLogger(__name__)
+
+# The writer thread of an embedded database needs the interpreter now and then; the default of 5 ms makes it wait.
+SWITCH_INTERVAL_S = 0.0005
+
+
+@click.command("serve")
+@config_option
+def command(config: Path | None) -> None:
+    """Run the server until it is told to stop (SIGTERM or Ctrl-C)."""
+    try:
+        settings = settings_from(config)
+        logs.set_up(settings.logging)
+        run(serve(settings))
+    except WebmacsError as error:
+        raise click.ClickException(" ".join(str(error).split())) from error
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end, on uvloop where there is one."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    factory = None
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(work)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings) as address:
+        _log.info("webmacs %s listens on %s, storage %s", __version__, address, settings.storage.url.partition(":")[0])
+        await stop.wait()
+        _log.info("stopping")
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[str]:
+    """A server that accepts connections; yields its address. Leaving stops it in good order.
+
+    Raises:
+        ConfigError: the address is taken or not ours, or the certificate cannot be used.
+        StorageError: the storage cannot be opened.
+
+    """
+    tls = tls_context(settings)
+    runner = web.AppRunner(
+        build_app(settings),
+        access_log_class=logs.AccessLogger,
+        max_line_size=MAX_LINE_BYTES,
+        shutdown_timeout=1.0,  # the sockets have been told and waited for by then
+    )
+    try:
+        await runner.setup()
+        site = web.TCPSite(runner, settings.server.host, settings.server.port, ssl_context=tls, backlog=1024)
+        try:
+            await site.start()
+        except OSError as error:
+            where = f"{settings.server.host}:{settings.server.port}"
+            raise ConfigError(
+                f"server.host, server.port: cannot listen on {where}: {error.strerror or error}"
+            ) from error
+        host, port = runner.addresses[0][:2]
+        if host in {"0.0.0.0", "::"}:  # noqa: S104 - comparing, not binding
+            host = "localhost"
+        yield f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """For `server.tls_cert` and `server.tls_key`, or None."""
+    if settings.server.tls_cert is None or settings.server.tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate, key = (settings.directory / path for path in (settings.server.tls_cert, settings.server.tls_key))
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"server.tls_cert, server.tls_key: cannot use {certificate} with {key}: {error}") from error
+    return context

@@ -1,0 +1,67 @@
+"""`webmacs token …`: API tokens, on the storage itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from webmacs.auth import api_token_digest, new_api_token
+from webmacs.cli.setting import config_option, opened_storage, runs, settings_from
+from webmacs.clock import SystemClock
+from webmacs.model import to_datetime
+from webmacs.storage import accounts
+
+DAY_US: Final = 86_400_000_000
+
+
+@click.group("token")
+def command() -> None:
+    """Issue, list and revoke API tokens."""
+
+
+@command.command("issue")
+@click.argument("email")
+@click.option("--name", default="command line", show_default=True, help="What the token is for.")
+@click.option("--days", type=click.IntRange(1, 36_500), help="How long it is good for. Default: until revoked.")
+@config_option
+@runs
+async def issue(email: str, name: str, days: int | None, config: Path | None) -> None:
+    """Issue an API token for a user; prints it, alone, on standard output. It is not shown again."""
+    now_us = SystemClock().now_us()
+    text = new_api_token()
+    async with opened_storage(settings_from(config)) as storage:
+        user, _ = await accounts.user_by_email(storage, email)
+        await accounts.add_token(
+            storage,
+            user_id=user.id,
+            name=name,
+            digest=api_token_digest(text),
+            expires_us=None if days is None else now_us + days * DAY_US,
+            now_us=now_us,
+        )
+    click.echo(text)
+
+
+@command.command("list")
+@config_option
+@runs
+async def listed(config: Path | None) -> None:
+    """List all API tokens; never their text, which is not kept."""
+    async with opened_storage(settings_from(config)) as storage:
+        emails = {user.id: user.email for user in await accounts.users(storage)}
+        for token in await accounts.tokens(storage):
+            until = "until revoked" if token.expires_us is None else f"until {to_datetime(token.expires_us):%Y-%m-%d}"
+            click.echo(f"{token.public_id}  {emails.get(token.user_id, '?'):<32} {until:<16} {token.name}")
+
+
+@command.command("revoke")
+@click.argument("public_id")
+@config_option
+@runs
+async def revoke(public_id: str, config: Path | None) -> None:
+    """Revoke an API token by its id; live sockets that use it are closed within a second."""
+    async with opened_storage(settings_from(config)) as storage:
+        await accounts.remove_token(storage, public_id)
+    click.echo(f"revoked {public_id}", err=True)

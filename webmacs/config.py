@@ -1,0 +1,176 @@
+"""Settings: one frozen model, read from TOML, each key overridable by `WEBMACS_SECTION__KEY` in the environment.
+
+Every key has a default, every bound is a key, unknown keys are errors. `config.example.toml` shows them all.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from webmacs.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "WEBMACS_"
+MIN_SECRET_BYTES = 32
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A table of the configuration: frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerSettings(Section):
+    """`[server]`: where we listen and what a client may cost."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    allowed_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    heartbeat_s: Positive = 30.0
+    max_message_bytes: Count = 128 * 1024
+    max_body_bytes: Count = 1024 * 1024
+    max_connections: Count = 2000
+    client_buffer_bytes: Count = 256 * 1024
+    client_deadline_s: Positive = 5.0
+    shutdown_timeout_s: Positive = 10.0
+
+    @model_validator(mode="after")
+    def _tls_is_a_pair(self) -> ServerSettings:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together: give both or neither")
+        return self
+
+
+class AuthSettings(Section):
+    """`[auth]`: the key that signs tokens, and the cost of passwords."""
+
+    secret_key: SecretStr | None = None
+    secret_key_file: Path | None = None
+    token_lifetime_s: Positive = 86_400.0
+    hashing_threads: Count = 2
+    max_pending_logins: Count = 32
+    recheck_interval_s: Positive = 0.5
+
+    @model_validator(mode="after")
+    def _secret_is_long(self) -> AuthSettings:
+        if self.secret_key is not None and len(self.secret_key.get_secret_value().encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"secret_key is shorter than {MIN_SECRET_BYTES} bytes")
+        return self
+
+
+class StorageSettings(Section):
+    """`[storage]`: where readings are kept."""
+
+    url: str = "sqlite:///webmacs.db"
+    migrate: bool = True
+    pool_size: Count = 4
+    connect_timeout_s: Positive = 5.0
+    statement_timeout_s: Positive = 5.0
+    startup_timeout_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
+    poll_interval_s: Positive = 0.2
+    retention_days: Annotated[int, Field(ge=0)] = 0
+    partition_days: Count = 7
+    partitions_ahead: Count = 4
+
+
+class PipelineSettings(Section):
+    """`[pipeline]`: the stages in order, and the bounds of what waits between them."""
+
+    stages: tuple[str, ...] = ("validate", "filter", "persist", "broadcast")
+    max_batch_size: Count = 500
+    queue_rows: Count = 100_000
+    commit_rows: Count = 8_000
+    overload_timeout_s: Positive = 5.0
+    max_retry_delay_s: Positive = 2.0
+    max_clock_skew_s: Positive = 300.0
+    max_reading_age_s: Positive = 400 * 86_400.0
+    batch_id_retention_s: Positive = 7 * 86_400.0
+    observer_queue_rows: Count = 50_000
+    observer_deadline_s: Positive = 5.0
+    unlinked_ids: Count = 1_000
+
+
+class LoggingSettings(Section):
+    """`[logging]`: what is said on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Settings(Section):
+    """The whole configuration. `directory` is that of the file; relative paths are relative to it."""
+
+    server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
+    storage: StorageSettings = StorageSettings()
+    pipeline: PipelineSettings = PipelineSettings()
+    stages: dict[str, dict[str, Any]] = {}
+    logging: LoggingSettings = LoggingSettings()
+    directory: Path = Field(default=Path(), exclude=True)
+
+
+def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Read the file (None: defaults alone) and apply the environment.
+
+    Raises:
+        ConfigError: the file cannot be read or parsed, a key is unknown, or a value is not possible.
+
+    """
+    document: dict[str, Any] = {}
+    if path is not None:
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not valid TOML: {error}") from error
+        if "directory" in document:
+            raise ConfigError(f"{path}: directory: unknown key")
+        document["directory"] = path.resolve().parent
+    _override(document, environ)
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"{path or 'configuration'}: {explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """All that a validation found, as one line; never the refused value, which may be a secret."""
+    found = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        where = ".".join(str(part) for part in problem["loc"])
+        what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
+        found.append(f"{where}: {what}" if where else what)
+    return "; ".join(found)
+
+
+def _override(document: dict[str, Any], environ: Mapping[str, str]) -> None:
+    for name, text in environ.items():
+        section, separator, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
+        if not name.startswith(ENVIRONMENT_PREFIX) or not separator:
+            continue
+        table = document.setdefault(section, {})
+        *inner, last = key.split("__")
+        for part in inner:
+            table = table.setdefault(part, {}) if isinstance(table, dict) else {}
+        if not isinstance(table, dict):
+            raise ConfigError(f"{name}: {section} is not a table")
+        table[last] = _parse(text)
+
+
+def _parse(text: str) -> Any:
+    """A TOML value where the text is one (`9000`, `true`, `["a", "b"]`), else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

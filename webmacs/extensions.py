@@ -1,0 +1,104 @@
+"""Finding stages and storages by name: installed entry points, or `package.module:Class`."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from webmacs.config import Settings, explain
+from webmacs.errors import ConfigError
+from webmacs.pipeline.base import Gate, Observer, Recorder, Stage
+from webmacs.pipeline.persist import Persist
+from webmacs.storage.base import Storage
+
+T = TypeVar("T")
+
+STAGES: Final = "webmacs.stages"
+STORAGES: Final = "webmacs.storages"
+NEEDED: Final = ("validate", "filter", "persist")
+
+
+def load_class(group: str, name: str, base: type[T], key: str) -> type[T]:
+    """The class of that name, checked to derive from `base`. `key` is the setting to blame.
+
+    Raises:
+        ConfigError: there is none, it cannot be imported, or it is something else.
+
+    """
+    known = entry_points(group=group)
+    try:
+        if ":" in name:
+            module, _, attribute = name.partition(":")
+            found: Any = getattr(importlib.import_module(module), attribute)
+        else:
+            found = known[name].load()
+    except KeyError:
+        raise ConfigError(f"{key}: no {name!r} is installed; there are {', '.join(sorted(known.names))}") from None
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{key}: {name!r} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ConfigError(f"{key}: {name!r} is not a subclass of {base.__name__}")
+    return found
+
+
+def load_storage(settings: Settings) -> Storage:
+    """The storage that the scheme of `storage.url` chooses; a relative SQLite path is relative to the configuration."""
+    url = settings.storage.url
+    scheme, separator, path = url.partition("://")
+    if not separator:
+        raise ConfigError(f"storage.url: {scheme!r} has no scheme; write sqlite:///file.db or postgresql://…")
+    if scheme == "sqlite" and path.startswith("/") and not path.startswith("//"):
+        url = f"sqlite:///{(settings.directory / path[1:]).absolute()}"
+    scheme = {"postgres": "postgresql"}.get(scheme, scheme)
+    found = load_class(STORAGES, scheme, Storage, "storage.url")  # type: ignore[type-abstract]
+    return found(settings.storage, url)
+
+
+def load_stages(settings: Settings) -> list[Stage]:
+    """The stages of `pipeline.stages` in order, each with its settings.
+
+    Raises:
+        ConfigError: a stage is missing, unknown, given twice or out of place, or its settings are not possible.
+
+    """
+    stages = [_load_stage(name, settings) for name in settings.pipeline.stages]
+    names = [stage.name for stage in stages]
+    for name in NEEDED:
+        if names.count(name) != 1:
+            raise ConfigError(f"pipeline.stages: {name!r} must be there once, as readings pass through it")
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"pipeline.stages: {name!r} is given more than once")
+    kinds = [(Gate, Recorder, Observer).index(_kind(stage)) for stage in stages]
+    if kinds != sorted(kinds):
+        raise ConfigError("pipeline.stages: gates come first, then recorders, then observers")
+    gates = [name for name, kind in zip(names, kinds, strict=True) if kind == 0]
+    if gates[0] != "validate":
+        raise ConfigError("pipeline.stages: 'validate' comes first, as the others work on what it has parsed")
+    recorders = [stage for stage in stages if isinstance(stage, Recorder)]
+    if not isinstance(recorders[0], Persist):
+        raise ConfigError("pipeline.stages: 'persist' is the first recorder, as the others build on what it stores")
+    for name in settings.stages.keys() - set(names):
+        raise ConfigError(f"stages.{name}: there is no such stage in pipeline.stages")
+    return stages
+
+
+def _load_stage(name: str, settings: Settings) -> Stage:
+    found = load_class(STAGES, name, Stage, "pipeline.stages")
+    own_name = (found.name or found.__name__.lower()) if ":" in name else name
+    try:
+        stage = found(found.Settings.model_validate(settings.stages.get(own_name, {})))
+    except ValidationError as error:
+        raise ConfigError(f"stages.{own_name}: {explain(error)}") from error
+    stage.name = own_name
+    return stage
+
+
+def _kind(stage: Stage) -> type[Stage]:
+    for kind in (Gate, Recorder, Observer):
+        if isinstance(stage, kind):
+            return kind
+    raise ConfigError(f"pipeline.stages: {stage.name!r} is neither a gate nor a recorder nor an observer")

@@ -1,0 +1,80 @@
+"""`/ws/controller/telemetry`: batches in, and answers for those who ask for them."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from webmacs.clock import Clock
+from webmacs.config import ServerSettings
+from webmacs.errors import InvalidMessage, Overloaded
+from webmacs.handlers.sockets import Doorkeeper
+from webmacs.hub import CONTROLLER, Client, Hub
+from webmacs.model import Role
+from webmacs.pipeline.base import Batch, Outcome, Refused
+from webmacs.pipeline.runner import Pipeline
+
+
+class Telemetry:
+    """The handler of the socket."""
+
+    def __init__(
+        self, doorkeeper: Doorkeeper, pipeline: Pipeline, hub: Hub, clock: Clock, settings: ServerSettings
+    ) -> None:
+        self._doorkeeper, self._pipeline, self._hub = doorkeeper, pipeline, hub
+        self._clock, self._settings = clock, settings
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Read batches until the controller leaves or is sent away."""
+        needs = Role.OPERATOR
+        socket, identity = await self._doorkeeper.admit(request, needs, self._settings.max_message_bytes)
+        if identity is not None:
+            client = Client(
+                socket.transport,
+                socket.close,
+                identity=identity,
+                needs=needs,
+                buffer_bytes=self._settings.client_buffer_bytes,
+            )
+            sender = Sender(client, self._pipeline, self._clock)
+            self._hub.join(CONTROLLER, client)
+            try:
+                async for text in socket.texts():
+                    await sender.take(text)
+            finally:
+                self._hub.leave(client)
+        await socket.closed()
+        return socket.response
+
+
+class Sender:
+    """One controller's side of the conversation. Says nothing that was not asked for, but errors."""
+
+    def __init__(self, client: Client, pipeline: Pipeline, clock: Clock) -> None:
+        self._client, self._pipeline, self._clock = client, pipeline, clock
+        self._told = False  # of this outage
+
+    async def take(self, text: str) -> None:
+        """Send one message into the pipeline; returns when there is room for the next."""
+        batch = Batch(text, self._client.identity.user.id, self._clock.now_us(), reply=self._answer)
+        try:
+            await self._pipeline.submit(batch)
+        except InvalidMessage as error:
+            self._error(str(error), error.batch_id, retry=False)
+        except Overloaded as error:
+            if batch.batch_id is not None or not self._told:
+                self._error(str(error), batch.batch_id, retry=True)
+            self._told = True
+        else:
+            self._told = False
+
+    def _answer(self, batch: Batch, outcome: Outcome) -> None:
+        if isinstance(outcome, Refused):
+            self._error(outcome.message, batch.batch_id, retry=outcome.retry)
+        elif batch.batch_id is not None:
+            self._client.send({"type": "ack", "batch_id": batch.batch_id, **outcome.numbers()})
+
+    def _error(self, message: str, batch_id: str | None, *, retry: bool) -> None:
+        answer: dict[str, object] = {"type": "error", "message": message}
+        if batch_id is not None:
+            answer |= {"batch_id": batch_id, "retry": retry}
+        self._client.send(answer)

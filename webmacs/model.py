@@ -1,0 +1,156 @@
+"""The domain's nouns, frozen. Imports the standard library only.
+
+Times are integers of microseconds since 1970-01-01T00:00:00 UTC, in names that end in `_us`: exact, cheap to compare,
+and the same in every storage.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Scalar = str | int | float | bool | None
+
+
+def to_datetime(time_us: int) -> datetime:
+    """Microseconds since the epoch as an aware UTC datetime."""
+    return EPOCH + timedelta(microseconds=time_us)
+
+
+def to_us(moment: datetime) -> int:
+    """An aware datetime as microseconds since the epoch, exactly."""
+    span = moment - EPOCH
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
+
+
+class Role(enum.StrEnum):
+    """What a user may do; each role may do all that the ones below it may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    def covers(self, needed: Role) -> bool:
+        """Whether this role may do what `needed` may."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person or a controller with an account. `session_version` rises with each change of password."""
+
+    id: int
+    public_id: str
+    email: str
+    username: str
+    role: Role
+    session_version: int
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """A long-lived credential (`wm_…`); only its SHA-256 is kept. `expires_us` None: never."""
+
+    id: int
+    public_id: str
+    name: str
+    digest: str
+    user_id: int
+    expires_us: int | None
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is at the other end, and by which credential. `expires_us` None: never.
+
+    Exactly one of `jti` (a JWT) and `token_id` (an API token) is given. `session_version` is that of the credential.
+    """
+
+    user: User
+    expires_us: int | None
+    jti: str | None = None
+    token_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One measured or controlled quantity, as the specification calls it. `id` is never reused."""
+
+    id: int
+    public_id: str
+    name: str
+    unit: str
+    type: str
+    min_value: float
+    max_value: float
+    user_public_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """An interval of time under a name. `stopped_us` None: it is running."""
+
+    id: int
+    public_id: str
+    name: str
+    started_us: int
+    stopped_us: int | None
+
+
+class Reading(NamedTuple):
+    """One value of one event, on its way to the storage. (A tuple: the hot path makes one for each value.)"""
+
+    event: Event
+    time_us: int
+    value: float
+    experiment: Experiment | None
+
+
+class Datapoint(NamedTuple):
+    """A stored reading. `id` rises with each reading stored."""
+
+    id: int
+    event: Event
+    time_us: int
+    value: float
+    experiment: Experiment | None
+
+    @property
+    def public_id(self) -> str:
+        """Opaque to clients; holds all that finds the row, so that it needs no index of its own."""
+        return f"{self.id:08x}-{self.event.id:x}-{self.time_us:x}"
+
+
+class BatchKey(NamedTuple):
+    """The identity a sender gave a batch; unique per user."""
+
+    user_id: int
+    batch_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """What is remembered of a batch with an identity: a digest of its contents and the answer that was given."""
+
+    key: BatchKey
+    digest: str
+    accepted: int
+    invalid: int
+    unlinked: int
+    skewed: int
+    time_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One statement with `:name` placeholders, run once for each of `rows`, in the transaction it is part of."""
+
+    statement: str
+    rows: tuple[Mapping[str, Scalar], ...] = ({},)

@@ -1,0 +1,138 @@
+"""What waits to be committed: a queue bounded in rows, and what happens to senders when it is full."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from webmacs.errors import Overloaded, ShuttingDown
+from webmacs.pipeline.base import Batch
+
+NOT_STORED: Final = "Storage unavailable, batch not stored"
+
+
+class RowQueue:
+    """Batches in order, bounded by the rows they hold; a batch counts until its fate is decided.
+
+    Senders wait for room in the order they came, which stops their receive loops and so pushes back over TCP. When
+    no room has come for `overload_timeout_s`, those that wait are refused, and so are all that come, at once, until
+    there is room again: a sender that is not read for long would be dropped by its own heartbeats.
+    """
+
+    def __init__(self, limit: int, overload_timeout_s: float) -> None:
+        self._limit = limit
+        self._timeout_s = overload_timeout_s
+        self._batches: deque[Batch] = deque()
+        self._waiting: dict[asyncio.Future[None], Batch] = {}
+        self._taker: asyncio.Future[None] | None = None
+        self._overflow: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.rows = 0
+        self.overloaded = False
+
+    async def put(self, batch: Batch) -> None:
+        """Add a batch, waiting for room. If cancelled while waiting, the batch may or may not have been added.
+
+        Raises:
+            Overloaded: no room has come for too long.
+            ShuttingDown: the queue is closed.
+
+        """
+        if self._closed:
+            raise ShuttingDown(NOT_STORED)
+        if not self._waiting and self._fits(batch):
+            self._add(batch)
+            return
+        if self.overloaded:
+            raise Overloaded(NOT_STORED)
+        if self._overflow is None:
+            self._overflow = asyncio.get_running_loop().call_later(self._timeout_s, self._give_up)
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting[turn] = batch
+        try:
+            await turn
+        finally:
+            self._waiting.pop(turn, None)
+
+    async def take(self, max_rows: int) -> list[Batch]:
+        """All that waits, up to a number of rows (but at least one batch); empty when closed and drained.
+
+        Ends before a batch whose identity it holds already: that one must be judged after the first is stored.
+        """
+        while not self._batches:
+            if self._closed:
+                return []
+            self._taker = asyncio.get_running_loop().create_future()
+            await self._taker
+        taken: list[Batch] = []
+        identities = set[tuple[int, str]]()
+        rows = 0
+        while self._batches and (not taken or rows + self._batches[0].cost <= max_rows):
+            batch = self._batches[0]
+            if batch.batch_id is not None:
+                if (batch.user_id, batch.batch_id) in identities:
+                    break
+                identities.add((batch.user_id, batch.batch_id))
+            taken.append(self._batches.popleft())
+            rows += batch.cost
+        return taken
+
+    def done(self, batches: Sequence[Batch]) -> None:
+        """Give back the room of batches whose fate is decided, and let in whoever is first in line."""
+        self.rows -= sum(batch.cost for batch in batches)
+        self._calm()
+        while self._waiting:
+            turn, batch = next(iter(self._waiting.items()))
+            if not self._fits(batch):
+                self._overflow = asyncio.get_running_loop().call_later(self._timeout_s, self._give_up)
+                break
+            del self._waiting[turn]
+            if not turn.done():  # its sender may have been cancelled in this very turn of the loop
+                self._add(batch)
+                turn.set_result(None)
+
+    def withdraw(self, batch: Batch) -> bool:
+        """Take back a batch that nobody has taken yet; False: too late."""
+        if batch not in self._batches:
+            return False
+        self._batches.remove(batch)
+        self.done([batch])
+        return True
+
+    def close(self) -> None:
+        """Refuse what waits and what comes; what is in the queue can still be taken."""
+        self._closed = True
+        self._calm()
+        self._refuse(ShuttingDown(NOT_STORED))
+        self._wake()
+
+    def _fits(self, batch: Batch) -> bool:
+        return self.rows == 0 or self.rows + batch.cost <= self._limit
+
+    def _add(self, batch: Batch) -> None:
+        self._batches.append(batch)
+        self.rows += batch.cost
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._taker is not None and not self._taker.done():
+            self._taker.set_result(None)
+
+    def _give_up(self) -> None:
+        self._overflow = None
+        self.overloaded = True
+        self._refuse(Overloaded(NOT_STORED))
+
+    def _calm(self) -> None:
+        self.overloaded = False
+        if self._overflow is not None:
+            self._overflow.cancel()
+            self._overflow = None
+
+    def _refuse(self, error: Overloaded) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for turn in waiting:
+            if not turn.done():
+                turn.set_exception(error)

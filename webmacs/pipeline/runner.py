@@ -1,0 +1,197 @@
+"""The pipeline at work: gates for each message, one transaction for all that waits, observers after it.
+
+    submit: gates ─> queue ─> take all that waits ─> recall ─> recorders ─> append ─> latest, replies, observers
+
+Nothing outside hears of a reading that is not committed. Order is kept from the queue on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from math import isfinite
+from typing import Final
+
+from webmacs.config import PipelineSettings
+from webmacs.errors import InvalidMessage, InvalidRows
+from webmacs.model import BatchKey
+from webmacs.pipeline.base import Batch, Committed, Gate, Observer, Recorder, Refused, Stage, StageContext, Stored
+from webmacs.pipeline.counts import Counts
+from webmacs.pipeline.draft import Draft
+from webmacs.pipeline.observers import Listener
+from webmacs.pipeline.persist import Persist
+from webmacs.pipeline.queue import RowQueue
+from webmacs.pipeline.retry import Retry
+from webmacs.storage.base import Storage
+
+_log = logging.getLogger(__name__)
+
+REUSED: Final = "batch_id was used before with other contents"
+REFUSED: Final = "Batch refused by the storage"
+
+
+class Pipeline:
+    """Runs the stages. One task commits; `submit` is what handlers call."""
+
+    def __init__(
+        self, stages: Sequence[Stage], storage: Storage, context: StageContext, limits: PipelineSettings
+    ) -> None:
+        self._stages, self._context = stages, context
+        self._started: list[Stage] = []
+        self._gates = [stage for stage in stages if isinstance(stage, Gate)]
+        self._recorders = [stage for stage in stages if isinstance(stage, Recorder)]
+        self._persist_alone = [stage for stage in self._recorders if isinstance(stage, Persist)]
+        self._storage, self._limits = storage, limits
+        self._catalog, self._latest = context.catalog, context.latest
+        self._seq = 0
+        self._retry = Retry(limits.max_retry_delay_s, context.metrics)
+        self._counts = Counts(context.metrics)
+        self._queue = RowQueue(limits.queue_rows, limits.overload_timeout_s)
+        context.metrics.gauge("queue_rows", "Rows that wait to be committed", lambda: self._queue.rows)
+        self._listeners = [
+            Listener(stage, limits.observer_queue_rows, limits.observer_deadline_s, context.metrics)
+            for stage in stages
+            if isinstance(stage, Observer)
+        ]
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the storage took what it was last given, and there is room in the queue."""
+        return self._retry.available and not self._queue.overloaded
+
+    async def start(self) -> None:
+        """Start the stages in order, then begin to commit and to tell the observers."""
+        for stage in self._stages:
+            self._started.append(stage)
+            await stage.start(self._context)
+        for listener in self._listeners:
+            listener.start()
+        self._worker = asyncio.create_task(self._run(), name="pipeline")
+
+    async def close(self, timeout_s: float) -> None:
+        """Take no more, commit what waits for at most `timeout_s`, let the observers hear of it, close the stages."""
+        self._queue.close()
+        if self._worker is not None:
+            _done, late = await asyncio.wait([self._worker], timeout=timeout_s)
+            for task in late:
+                _log.error("stopping with %d rows that could not be stored", self._queue.rows)
+                task.cancel()
+                await asyncio.wait([task])
+        await asyncio.gather(*(listener.close() for listener in self._listeners))
+        while self._started:
+            await self._started.pop().close()
+
+    async def submit(self, batch: Batch) -> None:
+        """Send a message through the gates and queue what is left, waiting for room but not for the commit.
+
+        Raises:
+            InvalidMessage: a gate refused it.
+            Overloaded: there has been no room for too long, or the server is stopping.
+
+        """
+        for gate in self._gates:
+            try:
+                gate.process(batch)
+            except InvalidMessage:
+                self._counts.refused.add()
+                raise
+            except Exception:  # noqa: BLE001 - whatever a gate raises, the readings go on
+                self._failed(gate)
+        finite = [reading for reading in batch.readings if isfinite(reading.value)]  # gates compute
+        batch.invalid += len(batch.readings) - len(finite)
+        batch.readings = finite
+        await self._queue.put(batch)
+
+    def withdraw(self, batch: Batch) -> bool:
+        """Take a submitted batch back; False when it is being committed, or has been."""
+        return self._queue.withdraw(batch)
+
+    async def _run(self) -> None:
+        while batches := await self._queue.take(self._limits.commit_rows):
+            try:
+                await self._store(await self._unanswered(batches))
+            except Exception:  # noqa: BLE001 - the one task that commits must not end
+                _log.exception("a commit failed in a way nobody expected; its batches are refused")
+                self._refuse(batches)
+            self._queue.done(batches)
+
+    async def _unanswered(self, batches: Sequence[Batch]) -> Sequence[Batch]:
+        """Answer the batches whose identity is stored already as the first time; return the others."""
+        keys = [BatchKey(batch.user_id, batch.batch_id) for batch in batches if batch.batch_id is not None]
+        if not keys:
+            return batches
+        known = await self._retry.until_available(lambda: self._storage.recall(keys))
+        new = []
+        for batch in batches:
+            record = batch.batch_id and known.get(BatchKey(batch.user_id, batch.batch_id))
+            if not record:
+                new.append(batch)
+            elif record.digest != batch.digest:
+                batch.settle(Refused(REUSED, retry=False))
+            else:
+                batch.settle(Stored(record.accepted, record.invalid, record.unlinked, record.skewed, duplicate=True))
+        return new
+
+    async def _store(self, batches: Sequence[Batch]) -> None:
+        """One transaction, and what follows from it."""
+        if not batches:
+            return
+        try:
+            draft, committed = await self._commit(batches, self._recorders)
+        except InvalidRows as error:
+            for recorder in self._recorders:
+                recorder.forget()
+            await self._isolate(batches, error)
+        else:
+            for recorder in self._recorders:
+                recorder.keep()
+            self._tell(draft, committed)
+
+    async def _isolate(self, batches: Sequence[Batch], error: InvalidRows) -> None:
+        """The data is at fault: halve until the offender stands alone, and refuse only that."""
+        batches = await self._unanswered(batches)  # another server may have stored the same identity just now
+        if len(batches) != 1:
+            await self._store(batches[: len(batches) // 2])
+            await self._store(batches[len(batches) // 2 :])
+            return
+        _log.error("a batch of user %d cannot be stored: %s", batches[0].user_id, error)
+        try:  # another recorder's rows may be the offender; the readings are not lost for that
+            draft, committed = await self._commit(batches, self._persist_alone)
+        except InvalidRows:
+            self._refuse(batches)
+        else:
+            self._counts.left_out.add()
+            self._tell(draft, committed)
+
+    def _tell(self, draft: Draft, committed: Committed) -> None:
+        """It is stored: now everyone may know, the latest values first."""
+        self._latest.apply(committed.newest)
+        for batch, outcome in draft.outcomes:
+            self._counts.stored(outcome)
+            batch.settle(outcome)
+        if committed.readings:
+            for listener in self._listeners:
+                listener.tell(committed)
+
+    async def _commit(self, batches: Sequence[Batch], recorders: Sequence[Recorder]) -> tuple[Draft, Committed]:
+        draft = Draft(self._catalog.current, self._latest, self._failed)
+        for batch in batches:
+            draft.record(batch, recorders)
+        if draft.empty:
+            return draft, draft.committed(0)
+        first_id = await self._retry.until_available(lambda: self._storage.reserve(len(draft.readings)))
+        self._seq += 1
+        commit = draft.commit(self._seq, first_id)
+        await self._retry.until_available(lambda: self._storage.append(commit))
+        return draft, draft.committed(first_id)
+
+    def _refuse(self, batches: Sequence[Batch]) -> None:
+        self._counts.refused.add(len(batches))
+        for batch in batches:
+            batch.settle(Refused(REFUSED, retry=False))
+
+    def _failed(self, stage: Stage) -> None:
+        self._counts.failed(stage)
+        _log.exception("stage %s failed; the batch goes on without it", stage.name)

@@ -1,0 +1,1 @@
+"""Where readings and configuration are kept: one interface, several backends."""

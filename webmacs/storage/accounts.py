@@ -1,0 +1,139 @@
+"""Users, API tokens and revoked sessions: the statements, once for every backend."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from webmacs.errors import NotFound
+from webmacs.model import ApiToken, Role, User, Write
+
+if TYPE_CHECKING:
+    from webmacs.storage.base import Storage
+
+_USER: Final = "id, public_id, email, username, role, session_version, created_us"
+_TOKEN: Final = "id, public_id, name, digest, user_id, expires_us, created_us"  # noqa: S105 - column names
+
+
+async def users(storage: Storage) -> list[User]:
+    """All users, the oldest first."""
+    return [_user(row) for row in await storage.fetch(f"SELECT {_USER} FROM users ORDER BY id")]
+
+
+async def user_by_email(storage: Storage, email: str) -> tuple[User, str]:
+    """A user and the hash of the password; addresses are compared without case. Raises `NotFound`."""
+    rows = await storage.fetch(
+        f"SELECT {_USER}, password_hash FROM users WHERE email = :email", email=normal_email(email)
+    )
+    if not rows:
+        raise NotFound(f"there is no user {email}")
+    return _user(rows[0]), rows[0][-1]
+
+
+async def add_user(storage: Storage, *, email: str, username: str, password_hash: str, role: Role, now_us: int) -> str:
+    """Add a user; returns the public id. Raises `Conflict` when the address or the name is taken."""
+    public_id = str(uuid.uuid4())
+    await storage.write(
+        Write(
+            "INSERT INTO users (public_id, email, username, password_hash, role, created_us)"
+            " VALUES (:public_id, :email, :username, :password_hash, :role, :now_us)",
+            (
+                {
+                    "public_id": public_id,
+                    "email": normal_email(email),
+                    "username": username,
+                    "password_hash": password_hash,
+                    "role": role.value,
+                    "now_us": now_us,
+                },
+            ),
+        )
+    )
+    return public_id
+
+
+async def set_password(storage: Storage, user_id: int, password_hash: str) -> None:
+    """Change a password, which ends all sessions of that user. Raises `NotFound`."""
+    changed = await storage.write(
+        Write(
+            "UPDATE users SET password_hash = :password_hash, session_version = session_version + 1 WHERE id = :id",
+            ({"password_hash": password_hash, "id": user_id},),
+        )
+    )
+    if not changed:
+        raise NotFound(f"there is no user {user_id}")
+
+
+async def remove_user(storage: Storage, user_id: int) -> bool:
+    """Remove a user with all API tokens; what the user made and measured stays. False: the last administrator stays."""
+    removed = await storage.write(
+        Write(
+            "DELETE FROM users WHERE id = :id AND"
+            " (role <> 'admin' OR (SELECT count(*) FROM users WHERE role = 'admin') > 1)",
+            ({"id": user_id},),
+        )
+    )
+    return removed > 0
+
+
+async def tokens(storage: Storage) -> list[ApiToken]:
+    """All API tokens, the oldest first."""
+    return [ApiToken(*row) for row in await storage.fetch(f"SELECT {_TOKEN} FROM api_tokens ORDER BY id")]
+
+
+async def add_token(
+    storage: Storage, *, user_id: int, name: str, digest: str, expires_us: int | None, now_us: int
+) -> str:
+    """Add an API token by the digest of its text; returns the public id."""
+    public_id = str(uuid.uuid4())
+    await storage.write(
+        Write(
+            "INSERT INTO api_tokens (public_id, name, digest, user_id, expires_us, created_us)"
+            " VALUES (:public_id, :name, :digest, :user_id, :expires_us, :now_us)",
+            (
+                {
+                    "public_id": public_id,
+                    "name": name,
+                    "digest": digest,
+                    "user_id": user_id,
+                    "expires_us": expires_us,
+                    "now_us": now_us,
+                },
+            ),
+        )
+    )
+    return public_id
+
+
+async def remove_token(storage: Storage, public_id: str) -> None:
+    """Remove an API token. Raises `NotFound`."""
+    if not await storage.write(
+        Write("DELETE FROM api_tokens WHERE public_id = :public_id", ({"public_id": public_id},))
+    ):
+        raise NotFound(f"there is no API token {public_id}")
+
+
+async def revoked(storage: Storage, now_us: int) -> frozenset[str]:
+    """The `jti` of JWTs that were logged out and have not expired yet."""
+    rows = await storage.fetch("SELECT jti FROM revoked_tokens WHERE expires_us > :now_us", now_us=now_us)
+    return frozenset(jti for (jti,) in rows)
+
+
+async def revoke(storage: Storage, jti: str, expires_us: int, now_us: int) -> None:
+    """Remember a logged-out JWT until it expires, and forget those that have."""
+    await storage.write(
+        Write("DELETE FROM revoked_tokens WHERE expires_us <= :now_us", ({"now_us": now_us},)),
+        Write(
+            "INSERT INTO revoked_tokens (jti, expires_us) VALUES (:jti, :expires_us) ON CONFLICT (jti) DO NOTHING",
+            ({"jti": jti, "expires_us": expires_us},),
+        ),
+    )
+
+
+def normal_email(email: str) -> str:
+    """The form in which an address is stored and looked up."""
+    return email.strip().lower()
+
+
+def _user(row: tuple[Any, ...]) -> User:
+    return User(row[0], row[1], row[2], row[3], Role(row[4]), row[5], row[6])

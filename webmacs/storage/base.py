@@ -1,0 +1,169 @@
+"""What a storage promises. Every backend runs the same conformance suite, `tests/storage/`."""
+
+from __future__ import annotations
+
+import abc
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from webmacs.catalog import Snapshot
+from webmacs.config import StorageSettings
+from webmacs.errors import StorageError
+from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Scalar, Write
+from webmacs.storage import migrate, records
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """All that one transaction stores. The same object is given again when an attempt's end is unknown.
+
+    `seq` is 1 for the first commit after `open` and rises by one with each; with the storage's own identity of this
+    run it is what makes a repeated attempt harmless. `readings[i]` gets the id `first_id + i`; ids come from
+    `reserve`. `batches` are identities that `recall` did not find.
+    """
+
+    seq: int
+    first_id: int
+    readings: Sequence[Reading]
+    batches: Sequence[BatchRecord] = ()
+    writes: Sequence[Write] = ()
+
+
+class Storage(abc.ABC):
+    """Readings and configuration, durable.
+
+    One writer: `reserve`, `recall` and `append` are called by one task at a time; all else may run beside them.
+    Every method raises `StorageUnavailable` when the storage cannot be reached, is full, locked or too slow; none
+    waits longer than the configured timeouts. Driver errors never come out. Cancelling a call leaves the storage
+    usable; a cancelled write may or may not have happened.
+    """
+
+    scheme: ClassVar[str]
+    """The scheme of `storage.url` that chooses this backend."""
+
+    def __init__(self, settings: StorageSettings, url: str) -> None:
+        """`url` is `settings.url`, relative paths resolved."""
+        self.settings = settings
+        self.url = url
+        self.run = uuid.uuid4().hex  # the identity of this run among the `commits`
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    async def open(self, *, serving: bool = False) -> None:
+        """Connect and bring the schema up to date (if `settings.migrate`).
+
+        `serving`: this process is the server; a second server on an embedded database is refused with `Conflict`.
+        Raises `StorageError` when the schema is newer than this program or out of date with `migrate` off.
+        """
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Finish what runs, let go of everything. Harmless when repeated or when `open` failed."""
+
+    @abc.abstractmethod
+    async def ping(self) -> None:
+        """Answer, or raise: can it be reached now?"""
+
+    @abc.abstractmethod
+    async def revision(self) -> str | None:
+        """The revision of the schema in the storage; None for a storage that has none yet."""
+
+    @abc.abstractmethod
+    async def migrate(self) -> None:
+        """Bring the schema up to date; concurrent calls, also from other processes, do it once."""
+
+    @abc.abstractmethod
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed`, in the loop's thread and soon (under a second), after every change of configuration made
+        elsewhere: another process, another connection. It may also be called when nothing changed, and is called
+        after a lost connection is back. Call it once, after `open`.
+        """
+
+    # -- the hot path ------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    async def reserve(self, count: int) -> int:
+        """The first of `count` consecutive ids that no reading has had or will get; they rise from call to call."""
+
+    @abc.abstractmethod
+    async def recall(self, keys: Collection[BatchKey]) -> Mapping[BatchKey, BatchRecord]:
+        """The identities among `keys` that have been stored before."""
+
+    @abc.abstractmethod
+    async def append(self, commit: Commit) -> None:
+        """Store a commit, all of it or nothing.
+
+        When this returns, it is durable: flushed to disk, not only handed to the operating system, and visible to
+        every other call. Given again after `StorageUnavailable`, the same commit is stored once in all, also when
+        an earlier attempt had succeeded without our hearing of it, or succeeds later.
+
+        Readings of event ids that do not exist are stored, but no query shows them.
+
+        Raises:
+            InvalidRows: the rows themselves are at fault; nothing was stored.
+            StorageUnavailable: it may or may not be stored; give the same commit again.
+
+        """
+
+    # -- readings ----------------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    async def latest(self, snapshot: Snapshot) -> list[Datapoint]:
+        """The newest datapoint of each event that has one: greatest time, then greatest id."""
+
+    @abc.abstractmethod
+    async def history(
+        self, snapshot: Snapshot, event_id: int, *, after: tuple[int, int] = (-(2**62), 0), limit: int
+    ) -> list[Datapoint]:
+        """The datapoints of one event in order of (time_us, id), the first `limit` greater than `after`."""
+
+    @abc.abstractmethod
+    async def count(self) -> int:
+        """How many datapoints there are; reads them all."""
+
+    @abc.abstractmethod
+    async def forget_event(self, event_id: int, limit: int) -> int:
+        """Delete up to `limit` readings of an event; how many they were. Call again until it says 0."""
+
+    @abc.abstractmethod
+    async def make_room(self, now_us: int) -> None:
+        """Prepare for the readings that will come; called at start and now and then."""
+
+    @abc.abstractmethod
+    async def expire(self, before_us: int, limit: int) -> int:
+        """Delete some readings measured before that time, about `limit`; how many. Call again until it says 0."""
+
+    # -- configuration -----------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    async def write(self, *writes: Write) -> int:
+        """Run statements in one transaction; the number of rows changed by the last one.
+
+        Raises:
+            Conflict: a unique key is taken; nothing was changed.
+            InvalidRows: a value is not possible; nothing was changed.
+
+        """
+
+    @abc.abstractmethod
+    async def fetch(self, statement: str, **parameters: Scalar) -> list[Row]:
+        """The rows of one query with `:name` placeholders."""
+
+    async def _check_revision(self) -> None:
+        """Raise unless the schema is exactly the one this program was written for."""
+        found, needed = await self.revision(), migrate.head()
+        if found is None or found < needed:
+            raise StorageError(
+                f"the schema is at {found or 'nothing'}, this program needs {needed}: run `webmacs migrate`"
+            )
+        if found > needed:
+            raise StorageError(f"the schema is at {found}, newer than this program knows ({needed}): upgrade webmacs")
+
+    async def snapshot(self, now_us: int) -> Snapshot:
+        """The configuration as it is now."""
+        return await records.snapshot(self, now_us)

@@ -1,0 +1,1 @@
+"""Numbered steps; the greatest number is what this program needs."""

@@ -1,0 +1,202 @@
+"""Events, plugin instances, channels, experiments and log entries: the statements, once for every backend."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from webmacs.catalog import Snapshot
+from webmacs.model import Event, Experiment, Write
+from webmacs.storage import accounts
+
+if TYPE_CHECKING:
+    from webmacs.storage.base import Storage
+
+_EVENTS: Final = (
+    "SELECT e.id, e.public_id, e.name, e.unit, e.type, e.min_value, e.max_value, u.public_id"
+    " FROM events AS e LEFT JOIN users AS u ON u.id = e.user_id ORDER BY e.id"
+)
+_LINKED: Final = (
+    "SELECT DISTINCT c.event_id FROM channels AS c JOIN plugins AS p ON p.id = c.plugin_id"
+    " WHERE p.enabled = 1 AND c.event_id IS NOT NULL"
+)
+_EXPERIMENTS: Final = "SELECT id, public_id, name, started_us, stopped_us FROM experiments ORDER BY started_us, id"
+
+
+async def snapshot(storage: Storage, now_us: int) -> Snapshot:
+    """The configuration as it is now."""
+    events = [Event(*row) for row in await storage.fetch(_EVENTS)]
+    linked = {event_id for (event_id,) in await storage.fetch(_LINKED)}
+    experiments = [Experiment(*row) for row in await storage.fetch(_EXPERIMENTS)]
+    users = await accounts.users(storage)
+    tokens = await accounts.tokens(storage)
+    return Snapshot(
+        events={event.public_id: event for event in events},
+        linked={event.public_id: event for event in events if event.id in linked},
+        experiments=tuple(experiments),
+        users={user.public_id: user for user in users},
+        tokens={token.digest: token for token in tokens},
+        revoked=await accounts.revoked(storage, now_us),
+    )
+
+
+async def add_event(
+    storage: Storage,
+    *,
+    name: str,
+    unit: str,
+    now_us: int,
+    type: str = "sensor",  # noqa: A002 - the contract's name
+    min_value: float = 0.0,
+    max_value: float = 100.0,
+    user_id: int | None = None,
+    public_id: str | None = None,
+) -> str:
+    """Add an event; returns the public id. Raises `Conflict` when the name is taken."""
+    public_id = public_id or str(uuid.uuid4())
+    await storage.write(
+        Write(
+            "INSERT INTO events (public_id, name, min_value, max_value, unit, type, user_id, created_us)"
+            " VALUES (:public_id, :name, :min_value, :max_value, :unit, :type, :user_id, :now_us)",
+            (
+                {
+                    "public_id": public_id,
+                    "name": name,
+                    "min_value": float(min_value),
+                    "max_value": float(max_value),
+                    "unit": unit,
+                    "type": type,
+                    "user_id": user_id,
+                    "now_us": now_us,
+                },
+            ),
+        )
+    )
+    return public_id
+
+
+async def remove_event(storage: Storage, public_id: str, *, chunk: int = 10_000) -> None:
+    """Remove an event and, in chunks, its readings. From the first statement on no query shows them."""
+    rows = await storage.fetch("SELECT id FROM events WHERE public_id = :public_id", public_id=public_id)
+    await storage.write(Write("DELETE FROM events WHERE public_id = :public_id", ({"public_id": public_id},)))
+    for (event_id,) in rows:
+        while await storage.forget_event(event_id, chunk):
+            continue
+
+
+async def add_plugin(
+    storage: Storage,
+    *,
+    plugin_id: str,
+    instance_name: str,
+    now_us: int,
+    demo_mode: bool = False,
+    enabled: bool = True,
+    user_id: int | None = None,
+) -> str:
+    """Add a plugin instance; returns the public id. Raises `Conflict` when the name is taken."""
+    public_id = str(uuid.uuid4())
+    await storage.write(
+        Write(
+            "INSERT INTO plugins (public_id, plugin_id, instance_name, demo_mode, enabled, user_id, created_us)"
+            " VALUES (:public_id, :plugin_id, :instance_name, :demo_mode, :enabled, :user_id, :now_us)",
+            (
+                {
+                    "public_id": public_id,
+                    "plugin_id": plugin_id,
+                    "instance_name": instance_name,
+                    "demo_mode": int(demo_mode),
+                    "enabled": int(enabled),
+                    "user_id": user_id,
+                    "now_us": now_us,
+                },
+            ),
+        )
+    )
+    return public_id
+
+
+async def enable_plugin(storage: Storage, public_id: str, *, enabled: bool) -> None:
+    """Switch a plugin instance on or off; readings of events linked only to disabled ones are dropped."""
+    await storage.write(
+        Write(
+            "UPDATE plugins SET enabled = :enabled WHERE public_id = :public_id",
+            ({"enabled": int(enabled), "public_id": public_id},),
+        )
+    )
+
+
+async def add_channel(
+    storage: Storage,
+    *,
+    plugin: str,
+    channel_id: str,
+    channel_name: str,
+    unit: str,
+    event: str | None,
+    now_us: int,
+    direction: str = "input",
+) -> str:
+    """Add a channel of a plugin instance, linked to an event; both by public id. Raises `Conflict`."""
+    public_id = str(uuid.uuid4())
+    await storage.write(
+        Write(
+            "INSERT INTO channels"
+            " (public_id, plugin_id, channel_id, channel_name, direction, unit, event_id, created_us)"
+            " VALUES (:public_id, (SELECT id FROM plugins WHERE public_id = :plugin), :channel_id, :channel_name,"
+            " :direction, :unit, (SELECT id FROM events WHERE public_id = :event), :now_us)",
+            (
+                {
+                    "public_id": public_id,
+                    "plugin": plugin,
+                    "channel_id": channel_id,
+                    "channel_name": channel_name,
+                    "direction": direction,
+                    "unit": unit,
+                    "event": event,
+                    "now_us": now_us,
+                },
+            ),
+        )
+    )
+    return public_id
+
+
+async def start_experiment(storage: Storage, *, name: str, now_us: int, user_id: int | None = None) -> str:
+    """Start an experiment; returns the public id. Raises `Conflict` when the name is taken or another one runs."""
+    public_id = str(uuid.uuid4())
+    await storage.write(
+        Write(
+            "INSERT INTO experiments (public_id, name, started_us, user_id)"
+            " VALUES (:public_id, :name, :now_us, :user_id)",
+            ({"public_id": public_id, "name": name, "now_us": now_us, "user_id": user_id},),
+        )
+    )
+    return public_id
+
+
+async def stop_experiment(storage: Storage, public_id: str, *, now_us: int) -> None:
+    """Stop an experiment; one that is stopped already stays as it is."""
+    await storage.write(
+        Write(
+            "UPDATE experiments SET stopped_us = :now_us WHERE public_id = :public_id AND stopped_us IS NULL",
+            ({"now_us": now_us, "public_id": public_id},),
+        )
+    )
+
+
+def log_entry(content: str, *, now_us: int, user_id: int | None, logging_type: str = "info") -> Write:
+    """An entry for the Logs page, for whichever transaction it belongs to."""
+    return Write(
+        "INSERT INTO logs (public_id, content, logging_type, user_id, created_us)"
+        " VALUES (:public_id, :content, :logging_type, :user_id, :now_us)",
+        (
+            {
+                "public_id": str(uuid.uuid4()),
+                "content": content[:500],
+                "logging_type": logging_type,
+                "user_id": user_id,
+                "now_us": now_us,
+            },
+        ),
+    )

@@ -1,0 +1,47 @@
+"""House-keeping, the same for every backend: away with what is older than it has to be kept."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from webmacs.config import StorageSettings
+from webmacs.model import Scalar, Write
+from webmacs.storage.base import Storage
+
+CHUNK: Final = 5_000
+DAY_US: Final = 86_400_000_000
+RUNS_KEPT_US: Final = 7 * DAY_US
+
+# Event ids that have readings but no event any more: by steps from one id to the next, as an index can.
+_ORPHANS: Final = """
+WITH RECURSIVE ids (id) AS (
+    SELECT min(event_id) FROM datapoints
+    UNION ALL
+    SELECT (SELECT min(event_id) FROM datapoints WHERE event_id > ids.id) FROM ids WHERE ids.id IS NOT NULL
+)
+SELECT id FROM ids WHERE id IS NOT NULL AND id NOT IN (SELECT id FROM events)
+"""
+
+
+async def keep_house(storage: Storage, settings: StorageSettings, now_us: int, batches_kept_us: int) -> None:
+    """Make room ahead; forget old batch identities, ended runs, readings past retention and those of deleted events.
+
+    In small transactions, so that ingestion never waits for long. Raises `StorageUnavailable`; what is left is done
+    the next time.
+    """
+    await storage.make_room(now_us)
+    old_batches = Write(
+        "DELETE FROM batches WHERE (user_id, batch_id) IN"
+        " (SELECT user_id, batch_id FROM batches WHERE time_us < :before_us LIMIT :limit)",
+        ({"before_us": now_us - batches_kept_us, "limit": CHUNK},),
+    )
+    while await storage.write(old_batches):
+        continue
+    old_runs: dict[str, Scalar] = {"before_us": now_us - RUNS_KEPT_US, "run": storage.run}
+    await storage.write(Write("DELETE FROM commits WHERE started_us < :before_us AND run <> :run", (old_runs,)))
+    if settings.retention_days:
+        while await storage.expire(now_us - settings.retention_days * DAY_US, CHUNK):
+            continue
+    for (event_id,) in await storage.fetch(_ORPHANS):
+        while await storage.forget_event(event_id, CHUNK):
+            continue
