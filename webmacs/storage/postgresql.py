@@ -247,14 +247,25 @@ class PostgresStorage(Storage):
     # -- configuration -----------------------------------------------------------------------------------------
 
     async def write(self, *writes: Write) -> int:
-        """See `Storage`."""
+        """See `Storage`.
+
+        Not in aiopg's own `Transaction`, which warns when it is interrupted; here a connection that comes back in the
+        middle of a transaction is closed, which undoes it.
+        """
         changed = 0
-        async with self._rest.cursor() as cursor, cursor.begin():
-            for write in writes:
-                changed = 0
-                for row in write.rows:
-                    await cursor.execute(self._named(write.statement), row)
-                    changed += cursor.rowcount
+        async with self._rest.cursor() as cursor:
+            await cursor.execute("BEGIN")
+            try:
+                for write in writes:
+                    changed = 0
+                    for row in write.rows:
+                        await cursor.execute(self._named(write.statement), row)
+                        changed += cursor.rowcount
+            except psycopg2.Error:
+                if not cursor.connection.closed:
+                    await cursor.execute("ROLLBACK")
+                raise
+            await cursor.execute("COMMIT")
         return changed
 
     async def fetch(self, statement: str, **parameters: Scalar) -> list[Row]:

@@ -1,0 +1,78 @@
+"""Fixtures that all tests share: both storages, and a server on each."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+import pytest
+
+from tests.plant import Server, furnished_server, settings_for
+from tests.postgres import PostgresServer
+from webmacs.extensions import load_storage
+from webmacs.storage.base import Storage
+
+BACKENDS = ["sqlite", "postgresql"]
+
+
+@pytest.fixture(scope="session")
+def postgres_base() -> Iterator[str]:
+    """The URL of a PostgreSQL whose databases the tests may make and drop; started here unless one is given."""
+    given = os.environ.get("WEBMACS_TEST_POSTGRES_URL")
+    if given:
+        yield given
+        return
+    # Commits are flushed as in production; only the checkpoints are kept out of the way.
+    server = PostgresServer(max_wal_size="'2GB'", max_connections="200")
+    try:
+        yield server.url()
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres_base: str) -> Iterator[str]:
+    """The URL of an empty database of one's own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _execute(postgres_base, f"CREATE DATABASE {name}")
+    yield urlunsplit(urlsplit(postgres_base)._replace(path=f"/{name}"))
+    _execute(postgres_base, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=BACKENDS)
+def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty storage, of each backend in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'test.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+async def storage(storage_url: str, tmp_path: Path) -> AsyncIterator[Storage]:
+    """An open, empty storage, of each backend in turn."""
+    opened = load_storage(settings_for(storage_url, tmp_path))
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def server(storage_url: str, tmp_path: Path) -> AsyncIterator[Server]:
+    """A running, furnished server, on each backend in turn."""
+    async with furnished_server(storage_url, tmp_path) as running:
+        yield running
+
+
+def _execute(url: str, statement: str) -> None:
+    connection = psycopg2.connect(url)
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
