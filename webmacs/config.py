@@ -42,6 +42,7 @@ class ServerSettings(Section):
     max_connections: Count = 2000
     client_buffer_bytes: Count = 256 * 1024
     client_deadline_s: Positive = 5.0
+    close_timeout_s: Positive = 2.0
     shutdown_timeout_s: Positive = 10.0
 
     @model_validator(mode="after")

@@ -19,13 +19,14 @@ CONTROLLER: Final = "controller"
 FRONTEND: Final = "frontend"
 
 TRY_AGAIN_LATER: Final = 1013
+TOO_SLOW: Final = "Client too slow"
 SWEEP_S: Final = 0.02  # how often a slow client's buffer is looked at; runs only while there is one
 
 _SHORT, _MEDIUM = 125, 0xFFFF
 
 
 class Transport(Protocol):
-    """The part of `asyncio.Transport` that the hub uses."""
+    """What the hub needs of a socket: the part of `asyncio.Transport` that it uses."""
 
     def write(self, data: bytes) -> None:
         """Buffer and send; never blocks."""
@@ -36,7 +37,7 @@ class Transport(Protocol):
         ...
 
     def is_closing(self) -> bool:
-        """Whether the connection is closed or about to be."""
+        """Whether the connection is closed, or a close frame has been sent, after which nothing may follow."""
         ...
 
 
@@ -91,7 +92,7 @@ class Client:
     ends the connection for certain, whether or not the peer reads. `needs` is the role that keeps the socket open.
     """
 
-    __slots__ = ("_low", "_progress_at", "buffer_bytes", "close", "identity", "needs", "transport", "waiting", "wanted")
+    __slots__ = ("_excess", "_low", "_progress_at", "buffer_bytes", "close", "identity", "needs", "transport", "waiting", "wanted")
 
     def __init__(
         self,
@@ -110,15 +111,22 @@ class Client:
         self.wanted = wanted
         self.buffer_bytes = buffer_bytes
         self.waiting: Update | None = None
+        self._excess = 0
         self._low = 0
         self._progress_at = 0.0
 
     def send(self, message: Mapping[str, object]) -> None:
-        """Send a message to this client alone. One that does not read its answers is cut, not waited for."""
-        if self.transport.get_write_buffer_size() > self.buffer_bytes:
-            self.close(TRY_AGAIN_LATER, "Client too slow")
+        """Send a message to this client alone.
+
+        It goes out at once, also to one that is slow; one that lets such messages pile up is cut.
+        """
+        frame = text_frame(encode(message))
+        behind = self.transport.get_write_buffer_size() > self.buffer_bytes
+        self._excess = self._excess + len(frame) if behind else 0
+        if self._excess > self.buffer_bytes:
+            self.close(TRY_AGAIN_LATER, TOO_SLOW)
         else:
-            self.write(text_frame(encode(message)))
+            self.write(frame)
 
     def write(self, frame: bytes) -> None:
         """Put a whole frame on the wire, unless the connection is ending."""
@@ -127,6 +135,8 @@ class Client:
 
     def offer(self, update: Update) -> bool:
         """Write an update, or keep the newest of it for later; False: it waits."""
+        if self.transport.is_closing():
+            return True
         if self.waiting is None and self.transport.get_write_buffer_size() <= self.buffer_bytes:
             frame = update.frame(self.wanted)
             if frame is not None:
@@ -154,7 +164,7 @@ class Client:
         if size < self._low:
             self._low, self._progress_at = size, now
         elif now - self._progress_at >= deadline_s:
-            self.close(TRY_AGAIN_LATER, "Client too slow")
+            self.close(TRY_AGAIN_LATER, TOO_SLOW)
             return True
         return False
 

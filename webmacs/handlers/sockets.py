@@ -27,13 +27,17 @@ MAX_REASON_BYTES: Final = 123  # RFC 6455, section 5.5
 
 
 class Socket:
-    """One accepted WebSocket."""
+    """One accepted WebSocket; to the hub, its transport."""
 
-    def __init__(self, response: web.WebSocketResponse, transport: asyncio.Transport, close_timeout_s: float) -> None:
+    def __init__(
+        self, response: web.WebSocketResponse, transport: asyncio.Transport, settings: ServerSettings
+    ) -> None:
         self._response = response
-        self._close_timeout_s = close_timeout_s
+        self._transport = transport
+        self._settings = settings
         self._closer: asyncio.Task[None] | None = None
-        self.transport = transport
+        self.write = transport.write
+        self.get_write_buffer_size = transport.get_write_buffer_size
 
     @classmethod
     async def accept(cls, request: web.Request, settings: ServerSettings, max_message_bytes: int) -> Socket:
@@ -42,11 +46,11 @@ class Socket:
             heartbeat=settings.heartbeat_s,
             max_msg_size=max_message_bytes + 1,  # aiohttp's limit is exclusive
             compress=False,
-            timeout=settings.shutdown_timeout_s,
+            timeout=settings.close_timeout_s,
         )
         await response.prepare(request)
         assert request.transport is not None
-        return cls(response, request.transport, settings.shutdown_timeout_s)
+        return cls(response, request.transport, settings)
 
     @property
     def response(self) -> web.WebSocketResponse:
@@ -65,12 +69,18 @@ class Socket:
             else:
                 return
 
+    def is_closing(self) -> bool:
+        """Whether a close frame has been sent, by us or by aiohttp, or the connection is gone."""
+        return self._closer is not None or self._response.closed or self._transport.is_closing()
+
     def close(self, code: int, reason: str) -> None:
         """Begin to close, whether or not the peer reads; over for certain after the timeout."""
         if self._closer is None:
             loop = asyncio.get_running_loop()
             self._closer = loop.create_task(self._close(code, reason), name="closing socket")
-            loop.call_later(self._close_timeout_s, self.transport.abort)
+            stopping = code == WSCloseCode.GOING_AWAY
+            timeout_s = self._settings.shutdown_timeout_s if stopping else self._settings.close_timeout_s
+            loop.call_later(timeout_s, self._transport.abort)
 
     async def closed(self) -> None:
         """Wait for a close that has begun."""

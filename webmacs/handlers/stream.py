@@ -35,7 +35,7 @@ class Stream:
         if identity is not None:
             chosen = request.query.get("events")
             client = Client(
-                socket.transport,
+                socket,
                 socket.close,
                 identity=identity,
                 buffer_bytes=self._settings.client_buffer_bytes,

@@ -29,7 +29,7 @@ class Telemetry:
         socket, identity = await self._doorkeeper.admit(request, needs, self._settings.max_message_bytes)
         if identity is not None:
             client = Client(
-                socket.transport,
+                socket,
                 socket.close,
                 identity=identity,
                 needs=needs,
