@@ -34,6 +34,7 @@ from webmacs.metrics import Metrics
 from webmacs.model import Write
 from webmacs.pipeline.base import Recorder, Stage, StageContext
 from webmacs.pipeline.runner import Pipeline
+from webmacs.storage import records
 from webmacs.storage.base import Storage
 from webmacs.storage.upkeep import keep_house
 
@@ -73,7 +74,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     clock = clock or SystemClock()
     storage = storage or load_storage(settings)
     metrics = Metrics()
-    catalog = Catalog(storage, clock.now_us, settings.pipeline.unlinked_ids)
+    catalog = Catalog(lambda: records.snapshot(storage, clock.now_us()), settings.pipeline.unlinked_ids)
     latest = LatestValues()
     hub = Hub(settings.server.client_deadline_s, metrics)
     auth = Authenticator(catalog, secret_key(settings), clock, settings.auth.token_lifetime_s)

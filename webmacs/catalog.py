@@ -9,11 +9,11 @@ import asyncio
 import logging
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
-from typing import Final, Protocol
+from typing import Final
 
 from webmacs.errors import StorageError
 from webmacs.model import ApiToken, Datapoint, Event, Experiment, User
@@ -74,14 +74,6 @@ class Snapshot:
         return experiment
 
 
-class SnapshotSource(Protocol):
-    """Where snapshots come from: the storage."""
-
-    async def snapshot(self, now_us: int) -> Snapshot:
-        """Everything as it is now; raises `StorageError`."""
-        ...
-
-
 @dataclass(slots=True)
 class Unlinked:
     """An event id that arrived in readings but is not linked to an enabled plugin instance."""
@@ -132,11 +124,11 @@ class Catalog:
     under way and one is waiting, and each caller returns only after a fetch that began after its call.
     """
 
-    def __init__(self, source: SnapshotSource, now_us: Callable[[], int], unlinked_limit: int = 1000) -> None:
+    def __init__(self, fetch: Callable[[], Awaitable[Snapshot]], unlinked_limit: int = 1000) -> None:
+        """`fetch` gets the configuration as it is now from the storage, or raises `StorageError`."""
         self.current = Snapshot()
         self.unlinked = UnlinkedIds(unlinked_limit)
-        self._source = source
-        self._now_us = now_us
+        self._fetch = fetch
         self._watchers: list[Callable[[Snapshot], None]] = []
         self._lock = asyncio.Lock()
         self._asked = self._fetched = 0
@@ -182,7 +174,7 @@ class Catalog:
                 return
             covers = self._asked
             try:
-                snapshot = await self._source.snapshot(self._now_us())
+                snapshot = await self._fetch()
             except StorageError:
                 self._stale = True
                 raise

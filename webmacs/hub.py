@@ -92,7 +92,18 @@ class Client:
     ends the connection for certain, whether or not the peer reads. `needs` is the role that keeps the socket open.
     """
 
-    __slots__ = ("_excess", "_low", "_progress_at", "buffer_bytes", "close", "identity", "needs", "transport", "waiting", "wanted")
+    __slots__ = (
+        "_excess",
+        "_low",
+        "_progress_at",
+        "buffer_bytes",
+        "close",
+        "identity",
+        "needs",
+        "transport",
+        "waiting",
+        "wanted",
+    )
 
     def __init__(
         self,

@@ -29,9 +29,7 @@ MAX_REASON_BYTES: Final = 123  # RFC 6455, section 5.5
 class Socket:
     """One accepted WebSocket; to the hub, its transport."""
 
-    def __init__(
-        self, response: web.WebSocketResponse, transport: asyncio.Transport, settings: ServerSettings
-    ) -> None:
+    def __init__(self, response: web.WebSocketResponse, transport: asyncio.Transport, settings: ServerSettings) -> None:
         self._response = response
         self._transport = transport
         self._settings = settings

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from webmacs.errors import NotFound
 from webmacs.model import ApiToken, Role, User, Write
-
-if TYPE_CHECKING:
-    from webmacs.storage.base import Storage
+from webmacs.storage.base import Storage
 
 _USER: Final = "id, public_id, email, username, role, session_version, created_us"
 _TOKEN: Final = "id, public_id, name, digest, user_id, expires_us, created_us"  # noqa: S105 - column names

@@ -12,7 +12,7 @@ from webmacs.catalog import Snapshot
 from webmacs.config import StorageSettings
 from webmacs.errors import StorageError
 from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Scalar, Write
-from webmacs.storage import migrate, records
+from webmacs.storage import migrate
 
 Row = tuple[Any, ...]
 
@@ -163,7 +163,3 @@ class Storage(abc.ABC):
             )
         if found > needed:
             raise StorageError(f"the schema is at {found}, newer than this program knows ({needed}): upgrade webmacs")
-
-    async def snapshot(self, now_us: int) -> Snapshot:
-        """The configuration as it is now."""
-        return await records.snapshot(self, now_us)

@@ -24,14 +24,13 @@ from webmacs.catalog import Snapshot
 from webmacs.config import StorageSettings
 from webmacs.errors import ConfigError, Conflict, InvalidRows, StorageUnavailable
 from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Scalar, Write, to_datetime
-from webmacs.storage import migrate
+from webmacs.storage import migrate, partitions
 from webmacs.storage.base import Commit, Row, Storage
 
 _log = logging.getLogger(__name__)
 
 BLOCK: Final = 2**20  # ids a process takes at a time
 CHANNEL: Final = "webmacs_catalog"
-DAY_US: Final = 86_400_000_000
 STORED_ALREADY: Final = "WM001"  # raised by webmacs_claim
 _TIME_US: Final = "(extract(epoch FROM time) * 1000000)::bigint"
 
@@ -196,53 +195,12 @@ class PostgresStorage(Storage):
         )
 
     async def make_room(self, now_us: int) -> None:
-        """See `Storage`. Makes the partitions of the time to come.
-
-        Readings of that time that got into the default partition while a clock was wrong move with it.
-        """
-        step_us = self.settings.partition_days * DAY_US
-        start_us = max([end_us for _, end_us in await self._partitions()] + [now_us // step_us * step_us])
-        while start_us < now_us + self.settings.partitions_ahead * step_us:
-            start, end = to_datetime(start_us).isoformat(), to_datetime(start_us + step_us).isoformat()
-            name = f"datapoints_{to_datetime(start_us):%Y%m%d_%H%M%S}"
-            await self.write(
-                Write(f"CREATE TABLE {name} (LIKE datapoints INCLUDING DEFAULTS)"),
-                Write(
-                    "WITH moved AS (DELETE FROM datapoints_default"
-                    f" WHERE time >= '{start}' AND time < '{end}' RETURNING *) INSERT INTO {name} SELECT * FROM moved"
-                ),
-                Write(f"ALTER TABLE datapoints ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')"),
-            )
-            start_us += step_us
+        """See `Storage`. Makes the partitions of the time to come."""
+        await partitions.make(self, self.settings.partition_days, self.settings.partitions_ahead, now_us)
 
     async def expire(self, before_us: int, limit: int) -> int:
         """See `Storage`. Whole partitions are dropped; from the default one, rows go."""
-        for name, end_us in await self._partitions():
-            if end_us <= before_us:
-                await self.write(Write(f"DROP TABLE {name}"))
-        return await self.write(
-            Write(
-                "DELETE FROM datapoints_default WHERE ctid = ANY (ARRAY(SELECT ctid FROM datapoints_default"
-                " WHERE time < :before::timestamptz LIMIT :limit))",
-                ({"before": to_datetime(before_us).isoformat(), "limit": limit},),
-            )
-        )
-
-    async def _partitions(self) -> list[tuple[str, int]]:
-        """Name and end, in microseconds, of each partition that has bounds."""
-        rows = await self.fetch(
-            "SELECT child.relname, pg_get_expr(child.relpartbound, child.oid) FROM pg_inherits"
-            " JOIN pg_class AS child ON child.oid = inhrelid WHERE inhparent = 'datapoints'::regclass"
-        )
-        bounds = [(name, re.search(r"TO \('([^']+)'\)", expression)) for name, expression in rows]
-        ends = await asyncio.gather(
-            *(
-                self.fetch("SELECT (extract(epoch FROM :bound::timestamptz) * 1000000)::bigint", bound=match[1])
-                for _, match in bounds
-                if match
-            )
-        )
-        return [(name, end[0][0]) for (name, _), end in zip([b for b in bounds if b[1]], ends, strict=True)]
+        return await partitions.expire(self, before_us, limit)
 
     # -- configuration -----------------------------------------------------------------------------------------
 

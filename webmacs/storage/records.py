@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from webmacs.catalog import Snapshot
 from webmacs.model import Event, Experiment, Write
 from webmacs.storage import accounts
-
-if TYPE_CHECKING:
-    from webmacs.storage.base import Storage
+from webmacs.storage.base import Storage
 
 _EVENTS: Final = (
     "SELECT e.id, e.public_id, e.name, e.unit, e.type, e.min_value, e.max_value, u.public_id"
