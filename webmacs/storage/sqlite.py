@@ -346,9 +346,9 @@ class SqliteStorage(Storage):
                 version = await self._write(lambda: self._connection.execute("PRAGMA data_version").fetchone())
             except StorageError:
                 version = None  # whatever happened meanwhile, look again
-            if version != seen and seen is not None:
-                changed()
-            seen = version or object()
+            if version is not None and version != seen:
+                changed()  # at first, too: nobody looked since the configuration was read
+            seen = version
             await asyncio.sleep(self.settings.poll_interval_s)
 
 
