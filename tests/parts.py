@@ -1,0 +1,20 @@
+"""Parts of the machine that a test uses for real: programs that no package of ours can bring."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+def require(program: str, mend: str) -> Path:
+    """Where a program is. Without it the test is skipped, saying `mend`; in CI (`CI` in the environment) it fails."""
+    found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if found is not None:
+        return Path(found)
+    message = f"this test needs {program}: {mend}"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)

@@ -1,0 +1,235 @@
+"""A real nginx with `deploy/nginx.conf` in front of a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import WSMsgType
+
+from tests.parts import require
+from tests.plant import Server, furnished_server
+from webmacs.model import Role
+
+SHIPPED = Path(__file__).parent.parent / "deploy" / "nginx.conf"
+
+# WebSocket API, "Nginx Proxy Configuration", to the letter.
+SPECIFIED = """\
+location /ws/ {
+    proxy_pass http://backend:8000;
+    proxy_http_version 1.1;
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection "upgrade";
+    proxy_set_header Host $host;
+    proxy_read_timeout 86400;  # 24h — prevent premature close
+}
+"""
+
+
+@dataclass
+class Proxy:
+    """A running nginx."""
+
+    port: int
+    directory: Path
+    scheme: str = "http"
+
+    @property
+    def address(self) -> str:
+        return f"{self.scheme}://localhost:{self.port}"
+
+    def logged(self) -> str:
+        """All that it has written down."""
+        return "".join(path.read_text() for path in self.directory.glob("*.log"))
+
+
+def free_port() -> int:
+    with socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def shipped(backend: str, directory: Path, port: int, *, tls: bool = False) -> str:
+    """The shipped file; only addresses and the places of files are this test's own."""
+    text = SHIPPED.read_text(encoding="utf-8")
+    if tls:  # as its last comment says
+        lines = re.search(r"(?m)^#     listen 443 ssl;\n(?:#     .*\n)+", text)
+        assert lines is not None
+        text = text.replace("    listen 80;\n", re.sub(r"(?m)^# ", "", lines[0]), 1)
+    return (
+        text.replace("http://backend:8000", backend)
+        .replace("listen 80;", f"listen 127.0.0.1:{port};")
+        .replace("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;")
+        .replace("/var/log/nginx", str(directory))
+        .replace("/etc/nginx", str(directory))
+    )
+
+
+@asynccontextmanager
+async def proxied(site: str, directory: Path, port: int) -> AsyncIterator[Proxy]:
+    nginx = require("nginx", "apt-get install nginx-light")
+    temporary = "".join(
+        f"{kind}_temp_path {directory / kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    configuration = directory / "main.conf"
+    configuration.write_text(
+        f"{'user root;' if os.geteuid() == 0 else ''}\n"
+        f"daemon off;\nworker_processes 1;\npid {directory / 'pid'};\n"
+        "events { worker_connections 64; }\n"
+        f"http {{\naccess_log {directory / 'rest.log'};\n{temporary}\n{site}\n}}\n",
+        encoding="utf-8",
+    )
+    process = await asyncio.create_subprocess_exec(
+        nginx, "-p", directory, "-e", directory / "start.log", "-c", configuration
+    )
+    try:
+        await listening(port, process, directory / "start.log")
+        yield Proxy(port, directory)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def listening(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                assert process.returncode is None, log
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                await writer.wait_closed()
+                return
+
+
+@pytest.fixture
+async def plant(tmp_path: Path) -> AsyncIterator[Server]:
+    async with furnished_server(f"sqlite:///{tmp_path / 'test.db'}", tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def proxy(plant: Server, tmp_path: Path) -> AsyncIterator[Proxy]:
+    port = free_port()
+    async with proxied(shipped(plant.address, tmp_path, port), tmp_path, port) as running:
+        yield running
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """For `localhost`, signed by itself; the key lies beside it."""
+    openssl = require("openssl", "apt-get install openssl")
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", tmp_path / "webmacs.key", "-out", tmp_path / "webmacs.crt"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return tmp_path / "webmacs.crt"
+
+
+async def stream(plant: Server, proxy: Proxy, **options: Any) -> aiohttp.ClientWebSocketResponse:
+    """A stream socket through the proxy, confirmed."""
+    token = plant.plant.tokens[Role.VIEWER]
+    opened: aiohttp.ClientWebSocketResponse = await plant.client.ws_connect(
+        f"{proxy.address}/ws/datapoints/stream", params={"token": token}, **options
+    )
+    confirmation = await opened.receive_json(timeout=5)
+    assert confirmation["type"] == "connected"
+    return opened
+
+
+async def telemetry(plant: Server, proxy: Proxy, **options: Any) -> aiohttp.ClientWebSocketResponse:
+    """A telemetry socket through the proxy."""
+    token = plant.plant.tokens[Role.OPERATOR]
+    opened: aiohttp.ClientWebSocketResponse = await plant.client.ws_connect(
+        f"{proxy.address}/ws/controller/telemetry", params={"token": token}, **options
+    )
+    return opened
+
+
+def test_the_shipped_location_block_is_the_specifications() -> None:
+    lines = SHIPPED.read_text(encoding="utf-8").splitlines()
+    start = lines.index("    location /ws/ {")
+    end = lines.index("    }", start)
+    assert "".join(f"{line[4:]}\n" for line in lines[start : end + 1]) == SPECIFIED
+
+
+async def test_a_reading_goes_in_and_out_through_nginx(plant: Server, proxy: Proxy) -> None:
+    browser = await stream(plant, proxy)
+    controller = await telemetry(plant, proxy)
+    await controller.send_json({"datapoints": [plant.reading(23.5)]})
+    message = await browser.receive_json(timeout=5)
+    assert message["type"] == "datapoints_batch"
+    assert message["datapoints"][0]["value"] == 23.5
+
+
+async def test_a_browser_of_the_same_host_is_let_in_although_nginx_drops_the_port(plant: Server, proxy: Proxy) -> None:
+    browser = await stream(plant, proxy, origin=proxy.address)
+    await browser.send_json({"type": "ping"})
+    assert await browser.receive_json(timeout=5) == {"type": "pong"}
+
+
+async def test_a_page_of_a_foreign_origin_is_refused_through_nginx(plant: Server, proxy: Proxy) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await stream(plant, proxy, origin="https://elsewhere.example")
+    assert refused.value.status == 403
+
+
+@pytest.mark.parametrize("length", [9_000, 20_000])
+async def test_a_long_token_is_refused_by_us_with_a_reason_not_by_nginx(
+    plant: Server, proxy: Proxy, length: int
+) -> None:
+    browser = await plant.client.ws_connect(f"{proxy.address}/ws/datapoints/stream", params={"token": "x" * length})
+    message = await browser.receive(timeout=5)
+    assert (message.type, message.data, message.extra) == (WSMsgType.CLOSE, 1008, "Invalid or expired token")
+
+
+async def test_http_goes_through_nginx_too(plant: Server, proxy: Proxy) -> None:
+    async with plant.client.post(
+        f"{proxy.address}/api/v1/datapoints", json=plant.reading(7.5), headers=plant.headers()
+    ) as response:
+        assert response.status == 201
+    async with plant.client.get(f"{proxy.address}/api/v1/datapoints/latest", headers=plant.headers()) as response:
+        assert [point["value"] for point in await response.json()] == [7.5]
+
+
+async def test_no_token_is_in_nginx_s_logs_even_when_the_server_is_away(plant: Server, tmp_path: Path) -> None:
+    directory, port, nowhere = tmp_path / "nginx", free_port(), free_port()
+    directory.mkdir()
+    site = shipped(f"http://127.0.0.1:{nowhere}", directory, port)
+    async with proxied(site, directory, port) as proxy:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as failed:
+            await stream(plant, proxy)
+        assert failed.value.status == 502
+    logged = proxy.logged()
+    assert '"GET /ws/datapoints/stream" 502' in logged
+    assert plant.plant.tokens[Role.VIEWER] not in logged
+
+
+async def test_the_tls_lines_of_the_shipped_file_work(plant: Server, tmp_path: Path, certificate: Path) -> None:
+    port = free_port()
+    trusted = ssl.create_default_context(cafile=certificate)
+    async with proxied(shipped(plant.address, tmp_path, port, tls=True), tmp_path, port) as proxy:
+        proxy.scheme = "https"
+        browser = await stream(plant, proxy, ssl=trusted, origin=proxy.address)
+        await browser.send_json({"type": "ping"})
+        assert await browser.receive_json(timeout=5) == {"type": "pong"}
