@@ -14,9 +14,9 @@ from aiohttp import web
 
 from webmacs.app import PARTS, Parts, build_app
 from webmacs.auth import Passwords, api_token_digest, new_api_token
-from webmacs.cli.serve import MAX_LINE_BYTES
 from webmacs.config import Settings
 from webmacs.extensions import load_storage
+from webmacs.handlers.front import Runner
 from webmacs.model import Role
 from webmacs.storage import accounts, records
 from webmacs.storage.base import Storage
@@ -99,15 +99,16 @@ class Server:
 
     async def telemetry(self, role: Role = Role.OPERATOR, **options: Any) -> aiohttp.ClientWebSocketResponse:
         """An open telemetry socket, by API token."""
-        return await self.client.ws_connect(
+        socket: aiohttp.ClientWebSocketResponse = await self.client.ws_connect(
             f"{self.address}/ws/controller/telemetry", params={"token": self.plant.tokens[role]}, **options
         )
+        return socket
 
     async def stream(
         self, role: Role = Role.VIEWER, query: dict[str, str] | None = None, **options: Any
     ) -> aiohttp.ClientWebSocketResponse:
         """An open stream socket, its confirmation read and checked."""
-        socket = await self.client.ws_connect(
+        socket: aiohttp.ClientWebSocketResponse = await self.client.ws_connect(
             f"{self.address}/ws/datapoints/stream",
             params={"token": self.plant.tokens[role], **(query or {})},
             **options,
@@ -134,10 +135,10 @@ class Server:
 
 
 @asynccontextmanager
-async def running_server(settings: Settings, plant: Plant) -> AsyncIterator[Server]:
-    """Serve in this process, on a real port, as `webmacs serve` does."""
-    app = build_app(settings)
-    runner = web.AppRunner(app, access_log=None, max_line_size=MAX_LINE_BYTES, shutdown_timeout=1.0)
+async def running_server(settings: Settings, plant: Plant, storage: Storage | None = None) -> AsyncIterator[Server]:
+    """Serve in this process, on a real port, as `webmacs serve` does; on the storage of the settings, or on another."""
+    app = build_app(settings, storage=storage)
+    runner = Runner(app, access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

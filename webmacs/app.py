@@ -14,7 +14,7 @@ from typing import Final
 
 from aiohttp import WSCloseCode, web
 
-from webmacs.auth import MAX_TOKEN_LENGTH, Authenticator, Passwords
+from webmacs.auth import Authenticator, Passwords
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock, SystemClock
 from webmacs.config import MIN_SECRET_BYTES, Settings
@@ -24,7 +24,7 @@ from webmacs.handlers.auth import AuthRoutes
 from webmacs.handlers.datapoints import DatapointRoutes
 from webmacs.handlers.events import EventRoutes
 from webmacs.handlers.health import HealthRoutes
-from webmacs.handlers.http import Routes, errors_as_json
+from webmacs.handlers.http import Routes, errors_as_json, mark
 from webmacs.handlers.sockets import Doorkeeper
 from webmacs.handlers.stream import Stream
 from webmacs.handlers.telemetry import Telemetry
@@ -41,7 +41,6 @@ from webmacs.storage.upkeep import keep_house
 _log = logging.getLogger(__name__)
 
 UPKEEP_S: Final = 600.0
-MAX_LINE_BYTES: Final = 4 * MAX_TOKEN_LENGTH  # so that a long token is refused by us, not by the parser
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +84,12 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     parts = Parts(settings, clock, storage, catalog, latest, hub, metrics, auth, passwords, stages, pipeline)
 
     app = web.Application(middlewares=[errors_as_json], client_max_size=settings.server.max_body_bytes)
+    app.on_response_prepare.append(mark)
     app[PARTS] = parts
     routes = Routes(app.router, auth)
     doorkeeper = Doorkeeper(auth, hub, settings.server)
-    telemetry = Telemetry(doorkeeper, pipeline, hub, clock, settings.server)
-    stream = Stream(doorkeeper, hub, catalog, latest, settings.server)
+    telemetry = Telemetry(doorkeeper, pipeline, clock, settings.server)
+    stream = Stream(doorkeeper, catalog, latest)
     routes.add("GET", "/ws/controller/telemetry", telemetry.handle, needs=None)  # the doorkeeper asks for the token
     routes.add("GET", "/ws/datapoints/stream", stream.handle, needs=None)
     AuthRoutes(auth, passwords, storage, catalog, clock).register(routes)
@@ -235,9 +235,7 @@ async def _upkeep(parts: Parts) -> None:
 async def _say_goodbye(app: web.Application) -> None:
     """Stopping: commit what waits, show it, then tell everyone at once. New connections are not accepted any more."""
     parts = app[PARTS]
-    timeout_s = parts.settings.server.shutdown_timeout_s
-    await parts.pipeline.close(timeout_s / 2)
+    await parts.pipeline.close(parts.settings.server.shutdown_timeout_s / 2)
     parts.hub.close_all(WSCloseCode.GOING_AWAY, "Server is stopping")
-    deadline = parts.clock.monotonic() + timeout_s
-    while any(parts.hub.clients()) and parts.clock.monotonic() < deadline:  # noqa: ASYNC110 - who leaves says nothing
+    while any(parts.hub.clients()):  # noqa: ASYNC110 - who leaves says nothing; each socket has its own deadline
         await asyncio.sleep(0.01)

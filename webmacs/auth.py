@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 import secrets
 import uuid
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -217,19 +217,20 @@ class Passwords:
             return False
 
 
-def same_origin(origin: str, host: str, allowed: tuple[str, ...]) -> bool:
-    """Whether a browser's `Origin` may open a socket here: the same host name, or one that is allowed.
+def same_origin(origin: str, host: str, allowed: Collection[str]) -> bool:
+    """Whether a page of that `Origin` may open a socket on that `Host`: its host name is the same, or is allowed.
 
-    Host names are compared without the port, which a proxy drops from `Host`; `allowed` has whole origins.
+    Host names are compared, without scheme and port: a proxy may drop the port from `Host`. `allowed` has host names
+    or whole origins.
     """
-    if origin in allowed:
-        return True
-    name = _host_name(origin.partition("://")[2])
-    return bool(name) and hmac.compare_digest(name.encode(), _host_name(host).encode())
+    name = _host_name(origin) if "://" in origin else ""  # a sandboxed page says "null"
+    return bool(name) and (name == _host_name(host) or any(name == _host_name(other) for other in allowed))
 
 
-def _host_name(authority: str) -> str:
-    bare = authority.partition("/")[0].rpartition("@")[2]
-    if bare.startswith("["):
-        return bare.partition("]")[0].lower() + "]"
-    return bare.partition(":")[0].lower().rstrip(".")
+def _host_name(origin: str) -> str:
+    """The host of an origin or of an authority (RFC 3986, section 3.2), in lower case; empty when there is none."""
+    scheme, separator, rest = origin.partition("://")
+    authority = (rest if separator else scheme).partition("/")[0].rpartition("@")[2]
+    if authority.startswith("["):
+        return authority.partition("]")[0].lower()
+    return authority.partition(":")[0].lower().rstrip(".")

@@ -64,6 +64,5 @@ class AccessLogger(AbstractAccessLogger):
 
     def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
         """See aiohttp."""
-        self.logger.info(
-            '%s "%s %s" %d %.1f ms', request.remote, request.method, request.path, response.status, time * 1000
-        )
+        path = request.rel_url.raw_path  # as it was sent: what it stands for may hold line breaks
+        self.logger.info('%s "%s %s" %d %.1f ms', request.remote, request.method, path, response.status, time * 1000)

@@ -17,10 +17,11 @@ import click
 from aiohttp import web
 
 from webmacs import __version__, logs
-from webmacs.app import MAX_LINE_BYTES, build_app
+from webmacs.app import build_app
 from webmacs.cli.setting import config_option, settings_from
 from webmacs.config import Settings
 from webmacs.errors import ConfigError, WebmacsError
+from webmacs.handlers.front import Runner
 
 _log = logging.getLogger(__name__)
 
@@ -74,12 +75,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
 
     """
     tls = tls_context(settings)
-    runner = web.AppRunner(
-        build_app(settings),
-        access_log_class=logs.AccessLogger,
-        max_line_size=MAX_LINE_BYTES,
-        shutdown_timeout=1.0,  # the sockets have been told and waited for by then
-    )
+    runner = Runner(build_app(settings), access_log_class=logs.AccessLogger)
     try:
         await runner.setup()
         site = web.TCPSite(runner, settings.server.host, settings.server.port, ssl_context=tls, backlog=1024)

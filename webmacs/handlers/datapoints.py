@@ -57,7 +57,7 @@ class DatapointRoutes:
         """One reading."""
         body = await json_object(request)
         stored, batch_id = await self._store(request, {"datapoints": [body], "batch_id": body.get("batch_id")})
-        if not stored.accepted and not stored.duplicate:
+        if not stored.accepted:  # also the second time: the first answer comes again
             event = body["event_public_id"]
             if event not in self._catalog.current.events:
                 raise NotFound(f"there is no event {event}")

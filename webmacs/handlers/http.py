@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 from aiohttp import hdrs, web
@@ -33,6 +34,7 @@ M = TypeVar("M", bound=BaseModel)
 PREFIX: Final = "/api/v1"
 RETRY_AFTER_S: Final = 1
 IDENTITY: Final = web.RequestKey("identity", Identity)
+REQUEST_ID: Final = istr("X-Request-ID")
 
 _STATUS: Final[Sequence[tuple[type[WebmacsError], int]]] = (
     (InvalidMessage, 422),
@@ -77,33 +79,51 @@ def bearer(request: web.Request) -> str | None:
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every error into its status and a JSON `detail`, and give each response an id."""
+    """Turn every error into its status and a JSON `detail`."""
     try:
-        response = await handler(request)
+        return await handler(request)
     except web.HTTPException as error:
-        if error.status < 400:  # noqa: PLR2004 - a redirect is an answer, not an error
-            raise
-        response = failure(error.status, error.reason, headers=_allow(error))
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise  # an answer, not an error
+        return from_http(error)
     except AuthError as error:
         status = 403 if error.reason == INSUFFICIENT else 401
         missing = {hdrs.WWW_AUTHENTICATE: "Bearer"} if error.reason == AUTHENTICATION_REQUIRED else None
-        response = failure(status, error.reason, headers=missing)
+        return failure(status, error.reason, headers=missing)
     except WebmacsError as error:
-        response = _ours(error)
-    except Exception:  # noqa: BLE001 - nobody gets a trace
-        _log.exception("%s %s failed", request.method, request.path)
-        response = failure(500, "Internal Server Error")
-    if not response.prepared:
-        response.headers["X-Request-ID"] = str(uuid.uuid4())
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")
-        response.headers.setdefault("Cache-Control", "no-store")
-    return response
+        return _ours(error)
+    except web.RequestPayloadError:  # its chunks or its compression are broken
+        return failure(400, HTTPStatus.BAD_REQUEST.phrase)
+    except Exception:
+        if request.transport is None:
+            raise  # the client has gone; nobody is left to answer
+        name = request_id()
+        _log.exception("%s %s failed, request %s", request.method, request.rel_url.raw_path, name)
+        return failure(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase, headers={REQUEST_ID: name})
 
 
-def failure(status: int, detail: str, headers: dict[istr, str] | None = None) -> web.Response:
+async def mark(_request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Give each response an id and the headers that no answer of an interface should be without."""
+    response.headers.setdefault(REQUEST_ID, request_id())
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
+    response.headers.setdefault("Cache-Control", "no-store")
+
+
+def request_id() -> str:
+    """A new id for a request; one that the client sends is not used."""
+    return str(uuid.uuid4())
+
+
+def failure(status: int, detail: str, headers: Mapping[istr, str] | None = None) -> web.Response:
     """An error as the contract has it."""
     return web.json_response({"detail": detail}, status=status, headers=headers)
+
+
+def from_http(error: web.HTTPException) -> web.Response:
+    """An error that aiohttp raised, as the contract has it. Its own text may repeat what the client sent."""
+    allow = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else None
+    return failure(error.status, error.reason, headers=allow)
 
 
 def success(message: str, status: int = 200, **more: object) -> web.Response:
@@ -112,11 +132,11 @@ def success(message: str, status: int = 200, **more: object) -> web.Response:
 
 
 async def json_object(request: web.Request) -> dict[str, Any]:
-    """The body as a JSON object. Raises `InvalidMessage` (422), or 413 by aiohttp."""
+    """The body as a JSON object in UTF-8. Raises `InvalidMessage` (422), or 413 by aiohttp."""
     if request.content_type != "application/json":
         raise InvalidMessage("The body must be JSON, with Content-Type: application/json")
     try:
-        body = json.loads(await request.read())
+        body = json.loads((await request.read()).decode())
     except (ValueError, RecursionError):
         raise InvalidMessage("Invalid JSON") from None
     if not isinstance(body, dict):
@@ -144,7 +164,3 @@ def _ours(error: WebmacsError) -> web.Response:
             return failure(status, str(error), headers=unavailable)
     _log.error("no status for %r", error)
     return failure(500, "Internal Server Error")
-
-
-def _allow(error: web.HTTPException) -> dict[istr, str] | None:
-    return {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else None

@@ -1,15 +1,21 @@
 """What both sockets share: who is let in, how text comes out, how a connection ends.
 
-Frames of the hub go straight to the transport (`webmacs.hub`). A send of aiohttp's is never put under a timeout: since
-3.14 those blocked on one socket share a future, and cancelling one cancels all. The deadline of a closing connection is
-`transport.abort`.
+What we send goes straight to the transport, as the hub's frames do (`webmacs.hub`). A send of aiohttp's is never
+waited for under a timeout: since 3.14 those blocked on one socket share a future, and cancelling one cancels all.
+
+A connection ends our way, not aiohttp's. That closes the transport as soon as its close frame is written, and when the
+peer is still sending, the kernel answers it with a reset, which takes from it the reason it has not read yet. So: close
+frame, a moment for the peer's own, end of stream, and all the while drop what still comes, until the peer has closed
+too (RFC 6455, section 7.1.1) or the deadline is over.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
@@ -18,89 +24,183 @@ from webmacs.auth import Authenticator, same_origin
 from webmacs.config import ServerSettings
 from webmacs.errors import AuthError
 from webmacs.handlers.http import bearer
-from webmacs.hub import CONTROLLER, FRONTEND, TRY_AGAIN_LATER, Hub
-from webmacs.model import Identity, Role
+from webmacs.hub import CONTROLLER, FRONTEND, TRY_AGAIN_LATER, Client, Hub
+from webmacs.model import Role
 
 _log = logging.getLogger(__name__)
 
+CLOSE_FRAME: Final = 0x88
 MAX_REASON_BYTES: Final = 123  # RFC 6455, section 5.5
+GRACE_S: Final = 0.25  # for the peer's own close frame: many take an end of stream before it for a broken connection
+SHORTEST_LOOK_S: Final = 0.001
+LONGEST_LOOK_S: Final = 0.05
+
+_FAULTS: Final = {
+    WSCloseCode.PROTOCOL_ERROR: "Protocol error",
+    WSCloseCode.INVALID_TEXT: "Text is not UTF-8",
+    WSCloseCode.MESSAGE_TOO_BIG: "Message too big",
+}
 
 
 class Socket:
     """One accepted WebSocket; to the hub, its transport."""
 
-    def __init__(self, response: web.WebSocketResponse, transport: asyncio.Transport, settings: ServerSettings) -> None:
-        self._response = response
+    def __init__(self, request: web.Request, response: _Response, settings: ServerSettings) -> None:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client left during the handshake")
+        self._request, self._response, self._settings = request, response, settings
         self._transport = transport
-        self._settings = settings
-        self._closer: asyncio.Task[None] | None = None
+        self._conversation: asyncio.Timeout | None = None
+        self._parting = False
+        self._peer_parted = False
+        self._deadline = 0.0
         self.write = transport.write
         self.get_write_buffer_size = transport.get_write_buffer_size
+        response.closing = self.close
 
     @classmethod
     async def accept(cls, request: web.Request, settings: ServerSettings, max_message_bytes: int) -> Socket:
-        """Upgrade. Without compression: a frame is the same bytes for all, and none inflates on arrival."""
-        response = web.WebSocketResponse(
+        """Upgrade. Without compression: a frame is the same bytes for all, and none inflates on arrival.
+
+        Raises:
+            web.HTTPBadRequest: this is no WebSocket handshake.
+            ConnectionError: the client has gone.
+
+        """
+        response = _Response(
             heartbeat=settings.heartbeat_s,
             max_msg_size=max_message_bytes + 1,  # aiohttp's limit is exclusive
             compress=False,
-            timeout=settings.close_timeout_s,
+            autoclose=False,
         )
         await response.prepare(request)
-        assert request.transport is not None
-        return cls(response, request.transport, settings)
+        return cls(request, response, settings)
 
     @property
     def response(self) -> web.WebSocketResponse:
         """What the handler returns."""
         return self._response
 
-    async def texts(self) -> AsyncIterator[str]:
-        """Text messages until the connection ends. A binary one ends it with 1003; faults end it by aiohttp."""
-        while True:
-            message = await self._response.receive()
-            if message.type is WSMsgType.TEXT:
-                yield message.data
-            elif message.type is WSMsgType.BINARY:
-                self.close(WSCloseCode.UNSUPPORTED_DATA, "Text messages only")
-                return
-            else:
-                return
-
     def is_closing(self) -> bool:
-        """Whether a close frame has been sent, by us or by aiohttp, or the connection is gone."""
-        return self._closer is not None or self._response.closed or self._transport.is_closing()
+        """Whether a close frame has been sent, or the connection is gone."""
+        return self._parting or self._transport.is_closing()
+
+    @contextlib.asynccontextmanager
+    async def conversation(self) -> AsyncIterator[None]:
+        """A block that `close` leaves at once, wherever it waits. One that fails is closed as our fault."""
+        try:
+            async with asyncio.timeout(None) as self._conversation:
+                yield
+        except Exception:  # noqa: BLE001 - the upgrade has been answered, so nobody above could reply
+            if not self._parting:
+                _log.exception("%s failed", self._request.rel_url.raw_path)
+                self.close(WSCloseCode.INTERNAL_ERROR, "Internal error")
+        finally:
+            self._conversation = None
+
+    async def text(self) -> str | None:
+        """The next text message; None when there will be none."""
+        message = await self._response.receive()
+        if message.type is WSMsgType.TEXT:
+            text: str = message.data
+            return text
+        if message.type is WSMsgType.BINARY:
+            self.close(WSCloseCode.UNSUPPORTED_DATA, "Text messages only")
+        elif message.type is WSMsgType.CLOSE:
+            self._peer_parted = True
+            self.close(WSCloseCode.OK, "")
+        return None
 
     def close(self, code: int, reason: str) -> None:
-        """Begin to close, whether or not the peer reads; over for certain after the timeout."""
-        if self._closer is None:
-            loop = asyncio.get_running_loop()
-            self._closer = loop.create_task(self._close(code, reason), name="closing socket")
-            stopping = code == WSCloseCode.GOING_AWAY
-            timeout_s = self._settings.shutdown_timeout_s if stopping else self._settings.close_timeout_s
-            loop.call_later(timeout_s, self._transport.abort)
+        """Say that it is over, and why, and end the conversation; never blocks. Only the first call counts."""
+        if self._parting:
+            return
+        if not self._transport.is_closing():
+            payload = code.to_bytes(2, "big") + reason.encode()[:MAX_REASON_BYTES]
+            self._transport.write(bytes((CLOSE_FRAME, len(payload))) + payload)
+        self._parting = True
+        now = asyncio.get_running_loop().time()
+        stopping = code == WSCloseCode.GOING_AWAY  # half of that time is the pipeline's
+        self._deadline = now + (self._settings.shutdown_timeout_s / 2 if stopping else self._settings.close_timeout_s)
+        if self._conversation is not None and not self._conversation.expired():
+            self._conversation.reschedule(now)
 
-    async def closed(self) -> None:
-        """Wait for a close that has begun."""
-        if self._closer is not None:
-            await asyncio.wait([self._closer])
-
-    async def _close(self, code: int, reason: str) -> None:
-        message = reason.encode()[:MAX_REASON_BYTES]
+    async def ended(self) -> None:
+        """Close if that has not happened yet, and see the peer off; afterwards the connection is gone for certain."""
+        self.close(WSCloseCode.OK, "")
         try:
-            await self._response.close(code=code, message=message)
-        except (ConnectionError, RuntimeError) as error:
-            _log.debug("a peer was gone before it could be told %d: %s", code, error)
+            if not self._transport.is_closing():
+                self._request.protocol.close()  # what still comes is dropped, not parsed
+                self._request.protocol.resume_reading()
+                if not self._peer_parted:
+                    await self._gone(GRACE_S)
+            if not self._transport.is_closing():
+                if self._transport.can_write_eof():
+                    self._transport.write_eof()
+                else:
+                    self._transport.close()  # TLS has its own end of stream
+                await self._gone(self._settings.close_timeout_s)
+        finally:
+            with contextlib.suppress(AttributeError):  # by CPython 3.11, of a transport that is gone already
+                self._transport.abort()
+            await self._response.tidy_up()
+
+    async def _gone(self, timeout_s: float) -> None:
+        """Wait until the connection is gone; or for that time, which begins when the peer has taken all we said."""
+        loop = asyncio.get_running_loop()
+        give_up: float | None = None
+        look_s = SHORTEST_LOOK_S
+        while self._request.transport is not None and loop.time() < self._deadline:
+            if give_up is None and not self._transport.get_write_buffer_size():
+                give_up = loop.time() + timeout_s
+            if give_up is not None and loop.time() >= give_up:
+                return
+            await asyncio.sleep(look_s)
+            look_s = min(2 * look_s, LONGEST_LOOK_S)
+
+
+class _Response(web.WebSocketResponse):
+    """aiohttp's side of a socket. Where it would close by itself, after a fault of the peer, it leaves that to us."""
+
+    closing: Callable[[int, str], None]
+
+    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:  # noqa: ARG002
+        """See aiohttp."""
+        self.closing(code, _FAULTS.get(WSCloseCode(code), message.decode()))
+        return True
+
+    async def tidy_up(self) -> None:
+        """Stop its timers. Sends nothing, as the transport is closed."""
+        await super().close()
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What one of the sockets asks of its clients."""
+
+    group: str
+    needs: Role
+    max_message_bytes: int
+
+
+Converse = Callable[[Client, Socket], Awaitable[None]]
 
 
 class Doorkeeper:
-    """Lets clients in: origin, number of connections, token, role, in this order."""
+    """Lets clients in: origin, number of connections, token, role, in this order; and sees them off."""
 
     def __init__(self, auth: Authenticator, hub: Hub, settings: ServerSettings) -> None:
         self._auth, self._hub, self._settings = auth, hub, settings
 
-    async def admit(self, request: web.Request, needs: Role, max_message_bytes: int) -> tuple[Socket, Identity | None]:
-        """An open socket and who it is; None for a refused one, which is closing with its reason.
+    async def welcome(
+        self,
+        request: web.Request,
+        entrance: Entrance,
+        converse: Converse,
+        wanted: frozenset[str] | None = None,
+    ) -> web.WebSocketResponse:
+        """Upgrade and `converse` with the client, who is in its group meanwhile; one who is refused is told why.
 
         Raises:
             web.HTTPForbidden: a page of a foreign origin; before the upgrade.
@@ -110,12 +210,37 @@ class Doorkeeper:
         host = request.headers.get(hdrs.HOST, "")
         if origin is not None and not same_origin(origin, host, self._settings.allowed_origins):
             raise web.HTTPForbidden(reason="Origin not allowed")
-        socket = await Socket.accept(request, self._settings, max_message_bytes)
+        socket = await Socket.accept(request, self._settings, entrance.max_message_bytes)
+        client = self._admit(request, socket, entrance, wanted)
+        if client is None:
+            await socket.ended()
+            return socket.response
+        self._hub.join(entrance.group, client)
+        try:
+            async with socket.conversation():
+                await converse(client, socket)
+            await socket.ended()
+        finally:
+            self._hub.leave(client)
+        return socket.response
+
+    def _admit(
+        self, request: web.Request, socket: Socket, entrance: Entrance, wanted: frozenset[str] | None
+    ) -> Client | None:
+        """A client for the hub; None for one who is refused, and has been told."""
         if self._hub.size(CONTROLLER) + self._hub.size(FRONTEND) >= self._settings.max_connections:
             socket.close(TRY_AGAIN_LATER, "Too many connections")
-            return socket, None
+            return None
         try:
-            return socket, self._auth.authenticate(request.query.get("token") or bearer(request), needs)
+            identity = self._auth.authenticate(request.query.get("token") or bearer(request), entrance.needs)
         except AuthError as error:
             socket.close(WSCloseCode.POLICY_VIOLATION, error.reason)
-            return socket, None
+            return None
+        return Client(
+            socket,
+            socket.close,
+            identity=identity,
+            needs=entrance.needs,
+            buffer_bytes=self._settings.client_buffer_bytes,
+            wanted=wanted,
+        )

@@ -3,58 +3,46 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 from aiohttp import web
 
 from webmacs.catalog import Catalog
-from webmacs.config import ServerSettings
-from webmacs.handlers.sockets import Doorkeeper
-from webmacs.hub import FRONTEND, Client, Hub
+from webmacs.handlers.sockets import Doorkeeper, Entrance, Socket
+from webmacs.hub import FRONTEND, Client
 from webmacs.latest import LatestValues
 from webmacs.model import Role
 from webmacs.pipeline.broadcast import StreamEncoder
 
-MAX_MESSAGE_BYTES = 4096
-CONNECTED = {"type": "connected", "message": "Subscribed to live datapoint stream."}
-PONG = {"type": "pong"}
+CONNECTED: Final = {"type": "connected", "message": "Subscribed to live datapoint stream."}
+PONG: Final = {"type": "pong"}
+ENTRANCE: Final = Entrance(FRONTEND, Role.VIEWER, max_message_bytes=4096)
 
 
 class Stream:
     """The handler of the socket."""
 
-    def __init__(
-        self, doorkeeper: Doorkeeper, hub: Hub, catalog: Catalog, latest: LatestValues, settings: ServerSettings
-    ) -> None:
-        self._doorkeeper, self._hub, self._catalog, self._latest = doorkeeper, hub, catalog, latest
-        self._settings = settings
+    def __init__(self, doorkeeper: Doorkeeper, catalog: Catalog, latest: LatestValues) -> None:
+        self._doorkeeper, self._catalog, self._latest = doorkeeper, catalog, latest
         self._encoder = StreamEncoder()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Subscribe the browser, answer its pings, until it leaves or is sent away."""
-        socket, identity = await self._doorkeeper.admit(request, Role.VIEWER, MAX_MESSAGE_BYTES)
-        if identity is not None:
-            chosen = request.query.get("events")
-            client = Client(
-                socket,
-                socket.close,
-                identity=identity,
-                buffer_bytes=self._settings.client_buffer_bytes,
-                wanted=None if chosen is None else frozenset(filter(None, chosen.split(","))),
-            )
-            client.send(CONNECTED)
-            if request.query.get("snapshot") == "1":
-                self._send_snapshot(client)
-            self._hub.join(FRONTEND, client)
-            try:
-                async for text in socket.texts():
-                    if _is_ping(text):
-                        client.send(PONG)
-            finally:
-                self._hub.leave(client)
-        await socket.closed()
-        return socket.response
+        chosen = request.query.get("events")
+        snapshot = request.query.get("snapshot") == "1"
 
-    def _send_snapshot(self, client: Client) -> None:
+        async def converse(client: Client, socket: Socket) -> None:
+            client.send(CONNECTED)
+            if snapshot:
+                self._send_latest(client)
+            while (text := await socket.text()) is not None:
+                if is_ping(text):
+                    client.send(PONG)
+
+        wanted = None if chosen is None else frozenset(filter(None, chosen.split(",")))
+        return await self._doorkeeper.welcome(request, ENTRANCE, converse, wanted)
+
+    def _send_latest(self, client: Client) -> None:
         events = self._catalog.current.events_by_id
         frame = self._encoder.update(
             datapoint for event_id, datapoint in self._latest.all().items() if event_id in events
@@ -63,7 +51,8 @@ class Stream:
             client.write(frame)
 
 
-def _is_ping(text: str) -> bool:
+def is_ping(text: str) -> bool:
+    """Whether a browser's message is `{"type": "ping"}`; nothing else that it may send means anything."""
     try:
         message = json.loads(text)
     except (ValueError, RecursionError):

@@ -7,8 +7,8 @@ from aiohttp import web
 from webmacs.clock import Clock
 from webmacs.config import ServerSettings
 from webmacs.errors import InvalidMessage, Overloaded
-from webmacs.handlers.sockets import Doorkeeper
-from webmacs.hub import CONTROLLER, Client, Hub
+from webmacs.handlers.sockets import Doorkeeper, Entrance, Socket
+from webmacs.hub import CONTROLLER, Client
 from webmacs.model import Role
 from webmacs.pipeline.base import Batch, Outcome, Refused
 from webmacs.pipeline.runner import Pipeline
@@ -17,33 +17,18 @@ from webmacs.pipeline.runner import Pipeline
 class Telemetry:
     """The handler of the socket."""
 
-    def __init__(
-        self, doorkeeper: Doorkeeper, pipeline: Pipeline, hub: Hub, clock: Clock, settings: ServerSettings
-    ) -> None:
-        self._doorkeeper, self._pipeline, self._hub = doorkeeper, pipeline, hub
-        self._clock, self._settings = clock, settings
+    def __init__(self, doorkeeper: Doorkeeper, pipeline: Pipeline, clock: Clock, settings: ServerSettings) -> None:
+        self._doorkeeper, self._pipeline, self._clock = doorkeeper, pipeline, clock
+        self._entrance = Entrance(CONTROLLER, Role.OPERATOR, settings.max_message_bytes)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Read batches until the controller leaves or is sent away."""
-        needs = Role.OPERATOR
-        socket, identity = await self._doorkeeper.admit(request, needs, self._settings.max_message_bytes)
-        if identity is not None:
-            client = Client(
-                socket,
-                socket.close,
-                identity=identity,
-                needs=needs,
-                buffer_bytes=self._settings.client_buffer_bytes,
-            )
-            sender = Sender(client, self._pipeline, self._clock)
-            self._hub.join(CONTROLLER, client)
-            try:
-                async for text in socket.texts():
-                    await sender.take(text)
-            finally:
-                self._hub.leave(client)
-        await socket.closed()
-        return socket.response
+        return await self._doorkeeper.welcome(request, self._entrance, self._converse)
+
+    async def _converse(self, client: Client, socket: Socket) -> None:
+        sender = Sender(client, self._pipeline, self._clock)
+        while (text := await socket.text()) is not None:
+            await sender.take(text)
 
 
 class Sender:
