@@ -80,7 +80,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     passwords = Passwords(settings.auth.hashing_threads, settings.auth.max_pending_logins)
     stages = load_stages(settings)
     context = StageContext(clock, catalog, latest, hub, metrics, settings.pipeline, logging.getLogger("webmacs.stages"))
-    pipeline = Pipeline(stages, storage, context, settings.pipeline)
+    pipeline = Pipeline(stages, storage, context)
     parts = Parts(settings, clock, storage, catalog, latest, hub, metrics, auth, passwords, stages, pipeline)
 
     app = web.Application(middlewares=[errors_as_json], client_max_size=settings.server.max_body_bytes)

@@ -87,7 +87,7 @@ class DatapointRoutes:
             raise Overloaded(WITHDRAWN if self._pipeline.withdraw(batch) else UNDECIDED)
         outcome = fate.result()
         if isinstance(outcome, Refused):
-            raise InvalidMessage(outcome.message)
+            raise (Overloaded if outcome.retry else InvalidMessage)(outcome.message)
         return outcome, batch.batch_id
 
 

@@ -12,6 +12,7 @@ import abc
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -23,6 +24,8 @@ from webmacs.hub import Hub
 from webmacs.latest import LatestValues
 from webmacs.metrics import Metrics
 from webmacs.model import Datapoint, Reading, Write
+
+_log = logging.getLogger(__name__)
 
 
 class Item(NamedTuple):
@@ -76,8 +79,8 @@ class Batch:
     """One message on its way. The gates fill it in, one after the other; after them nobody changes it.
 
     `payload` is the text of a WebSocket message, or the parsed body of an HTTP request with `lax` set, as such clients
-    send numbers in quotes. `reply` is called once for a batch that was queued, when its fate is decided; it must not
-    raise.
+    send numbers in quotes. `reply` is called once for a batch that was queued, when its fate is decided. (That of a
+    batch which was being committed when the server gave up stopping in good order is known to nobody.)
     """
 
     payload: object
@@ -94,22 +97,37 @@ class Batch:
     unlinked: int = 0
     skewed: int = 0
     newest: Mapping[int, Reading] = field(default_factory=dict)
-    """Set before the recorders run: by event id, the last reading of this batch that is newer than any before it."""
+    """For the recorders after persist: by event id, the last reading of this batch that is newer than any before it."""
+    cost: int = 1
+    """What it takes of the queue's bound, in rows: a batch of which nothing is left is not free. Set when queued."""
+    settled: bool = False
 
-    @property
-    def cost(self) -> int:
-        """What it takes of the queue's bound, in rows: a batch of which nothing is left is not free."""
-        return len(self.readings) or 1
+    def keep_finite(self) -> None:
+        """Drop and count readings whose value is not a finite number. Gates compute: with what libraries call numbers,
+        too, which become floats here, as the storages and the stream expect them.
+        """
+        finite = [reading for reading in self.readings if type(reading.value) is float and isfinite(reading.value)]
+        if len(finite) != len(self.readings):
+            finite = [reading for reading in map(_as_float, self.readings) if reading is not None]
+            self.invalid += len(self.readings) - len(finite)
+        self.readings = finite
 
-    def settle(self, outcome: Outcome) -> None:
-        """Tell the sender what became of it."""
+    def settle(self, outcome: Outcome) -> bool:
+        """Tell the sender what became of it; False when the sender has been told before, and nothing is said."""
+        if self.settled:
+            return False
+        self.settled = True
         if self.reply is not None:
-            self.reply(self, outcome)
+            try:
+                self.reply(self, outcome)
+            except Exception:  # noqa: BLE001 - what is committed stays committed, and others wait for their answer
+                _log.exception("a sender could not be told what became of its batch")
+        return True
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What one recorder adds to the transaction for one batch."""
+    """What one recorder adds to the transaction for one batch. The readings are persist's; all others add writes."""
 
     readings: Sequence[Reading] = ()
     writes: Sequence[Write] = ()
@@ -205,6 +223,7 @@ class Recorder(Stage):
         """What this stage adds for one batch.
 
         An exception leaves out what this stage would have added for this batch; the batch is stored all the same.
+        (An exception of persist, which comes first, refuses the batch.)
         """
 
     def keep(self) -> None:
@@ -227,3 +246,11 @@ class Observer(Stage):
     @abc.abstractmethod
     async def observe(self, committed: Committed) -> None:
         """Hear of one commit. Cancelled at the deadline `pipeline.observer_deadline_s`; exceptions are counted."""
+
+
+def _as_float(reading: Reading) -> Reading | None:
+    try:
+        value = float(reading.value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return reading._replace(value=value) if isfinite(value) else None

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from webmacs.clock import Clock
 from webmacs.metrics import Metrics
 from webmacs.pipeline.base import Stage, Stored
+
+_log = logging.getLogger(__name__)
+
+SAY_AGAIN_S: Final = 1.0
 
 
 class Counts:
     """Every number that says what became of readings."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
         self.refused = metrics.counter("batches_refused", "Messages refused as a whole")
         self.left_out = metrics.counter("contributions_left_out", "Batches stored without the rows of other recorders")
         self._stored = metrics.counter("readings_stored", "Readings committed")
@@ -25,6 +34,32 @@ class Counts:
         self._unlinked.add(outcome.unlinked)
         self._skewed.add(outcome.skewed)
 
-    def failed(self, stage: Stage) -> None:
-        """A stage raised."""
+
+class Failures:
+    """Counts what stages raise, and says it in the log.
+
+    The log hears of each stage at most once in `SAY_AGAIN_S`: one that fails for every message must not cost more than
+    the message.
+    """
+
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._said: dict[str, float] = {}
+
+    def add(self, stage: Stage, what: str) -> None:
+        """A stage failed. Called where its exception is handled, which the log shows."""
         self._metrics.counter("stage_failures", "Exceptions and timeouts of stages", stage=stage.name).add()
+        now = self._clock.monotonic()
+        said = self._said.get(stage.name)
+        if said is None or now - said >= SAY_AGAIN_S:
+            self._said[stage.name] = now
+            _log.exception("stage %s %s", stage.name, what)
+
+    @contextmanager
+    def of(self, stage: Stage, what: str) -> Iterator[None]:
+        """Let nothing that a stage raises go any further."""
+        try:
+            yield
+        except Exception:  # noqa: BLE001 - whatever a stage raises, the pipeline goes on
+            self.add(stage, what)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from webmacs.catalog import Snapshot
+from webmacs.errors import InvalidRows
 from webmacs.latest import LatestValues
 from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Write
-from webmacs.pipeline.base import Batch, Committed, Contribution, Recorder, Stored
+from webmacs.pipeline.base import Batch, Committed, Recorder, Stored
+from webmacs.pipeline.counts import Failures
 from webmacs.storage.base import Commit
 
 
 class Draft:
     """Batches recorded one after the other against one snapshot. Has no effect until it is committed."""
 
-    def __init__(self, catalog: Snapshot, latest: LatestValues, failed: Callable[[Recorder], None]) -> None:
-        self._catalog, self._latest, self._failed = catalog, latest, failed
+    def __init__(self, catalog: Snapshot, latest: LatestValues, failures: Failures) -> None:
+        self._catalog, self._latest, self._failures = catalog, latest, failures
         self._newest: dict[int, Reading] = {}
         self._newest_at: dict[int, int] = {}  # where they stand in `readings`
         self._writes: list[Write] = []
@@ -23,20 +25,30 @@ class Draft:
         self.readings: list[Reading] = []
         self.outcomes: list[tuple[Batch, Stored]] = []
 
-    def record(self, batch: Batch, recorders: Sequence[Recorder]) -> None:
-        """Let each recorder contribute for one batch. One that raises contributes nothing, and is reported."""
-        before = len(self.readings)
-        for recorder in recorders:
+    def record(self, batch: Batch, persist: Recorder, others: Sequence[Recorder]) -> None:
+        """Let each recorder contribute for one batch. One of `others` that raises adds nothing, and is reported.
+
+        Raises:
+            InvalidRows: there is something among the readings that is none.
+
+        """
+        try:
+            contribution = persist.record(batch, self._catalog)
+            readings = contribution.readings
+            batch.newest = self._advance(readings, batch.received_us)
+            self._writes.extend(contribution.writes)
+        except Exception as error:
+            raise InvalidRows(f"{persist.name}: {error!r}") from error
+        self.readings.extend(readings)
+        for recorder in others:
             try:
                 contribution = recorder.record(batch, self._catalog)
+                if contribution.readings:
+                    raise TypeError("readings are added by a gate; a recorder adds writes")  # noqa: TRY301
+                self._writes.extend(tuple(contribution.writes))
             except Exception:  # noqa: BLE001 - whatever a stage raises, the batch is stored
-                self._failed(recorder)
-                contribution = Contribution()
-            self._writes.extend(contribution.writes)
-            if contribution.readings:
-                batch.newest = self._advance(contribution.readings, batch.received_us)
-                self.readings.extend(contribution.readings)
-        stored = len(self.readings) - before
+                self._failures.add(recorder, "failed; the batch is stored without its rows")
+        stored = len(readings)
         unlinked = batch.unlinked + len(batch.readings) - stored
         self.outcomes.append((batch, Stored(stored, batch.invalid, unlinked, batch.skewed)))
         if batch.batch_id is not None:

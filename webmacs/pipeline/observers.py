@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 
 from webmacs.metrics import Metrics
 from webmacs.pipeline.base import Committed, Observer
-
-_log = logging.getLogger(__name__)
+from webmacs.pipeline.counts import Failures
 
 
 class Listener:
     """One observer with its queue, its deadline and its task. Nothing it does can hold up who tells it."""
 
-    def __init__(self, observer: Observer, limit_rows: int, deadline_s: float, metrics: Metrics) -> None:
+    def __init__(
+        self, observer: Observer, limit_rows: int, deadline_s: float, metrics: Metrics, failures: Failures
+    ) -> None:
         self._observer = observer
+        self._failures = failures
         self._limit = limit_rows
         self._deadline_s = deadline_s
         self._queue: deque[Committed] = deque()
@@ -24,7 +25,6 @@ class Listener:
         self._wake = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
-        self._failures = metrics.counter("stage_failures", "Exceptions and timeouts of stages", stage=observer.name)
         self._overflows = metrics.counter(
             "observer_overflows", "Commits an observer did not hear of one by one", stage=observer.name
         )
@@ -49,7 +49,7 @@ class Listener:
             _done, pending = await asyncio.wait([self._task], timeout=self._deadline_s)
             for task in pending:
                 task.cancel()
-                await asyncio.wait([task])
+                await asyncio.wait([task], timeout=self._deadline_s)  # it may hold on to life
 
     def _overflow(self) -> None:
         self._overflows.add()
@@ -76,14 +76,18 @@ class Listener:
 
     async def _hear(self, committed: Committed) -> None:
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(self._deadline_s) as deadline:
                 await self._observer.observe(committed)
-        except TimeoutError:
-            self._failures.add()
-            _log.warning("observer %s took more than %g s and was cancelled", self._observer.name, self._deadline_s)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self._failures.add(self._observer, "was cancelled by what it waited for; it goes on with the next commit")
         except Exception:  # noqa: BLE001 - whatever an observer raises, the next commit comes
-            self._failures.add()
-            _log.exception("observer %s failed; it goes on with the next commit", self._observer.name)
+            late = f"took more than {self._deadline_s:g} s and was cancelled"
+            self._failures.add(
+                self._observer, late if deadline.expired() else "failed; it goes on with the next commit"
+            )
 
 
 def _cost(committed: Committed) -> int:

@@ -42,6 +42,7 @@ class RowQueue:
         """
         if self._closed:
             raise ShuttingDown(NOT_STORED)
+        batch.cost = len(batch.readings) or 1
         if not self._waiting and self._fits(batch):
             self._add(batch)
             return
@@ -53,8 +54,12 @@ class RowQueue:
         self._waiting[turn] = batch
         try:
             await turn
-        finally:
-            self._waiting.pop(turn, None)
+        except asyncio.CancelledError:
+            if self._waiting.pop(turn, None):
+                self._admit()  # it may have been what those behind it waited for
+                if not self._waiting:
+                    self._calm()
+            raise
 
     async def take(self, max_rows: int) -> list[Batch]:
         """All that waits, up to a number of rows (but at least one batch); empty when closed and drained.
@@ -83,15 +88,9 @@ class RowQueue:
         """Give back the room of batches whose fate is decided, and let in whoever is first in line."""
         self.rows -= sum(batch.cost for batch in batches)
         self._calm()
-        while self._waiting:
-            turn, batch = next(iter(self._waiting.items()))
-            if not self._fits(batch):
-                self._overflow = asyncio.get_running_loop().call_later(self._timeout_s, self._give_up)
-                break
-            del self._waiting[turn]
-            if not turn.done():  # its sender may have been cancelled in this very turn of the loop
-                self._add(batch)
-                turn.set_result(None)
+        self._admit()
+        if self._waiting:
+            self._overflow = asyncio.get_running_loop().call_later(self._timeout_s, self._give_up)
 
     def withdraw(self, batch: Batch) -> bool:
         """Take back a batch that nobody has taken yet; False: too late."""
@@ -105,8 +104,15 @@ class RowQueue:
         """Refuse what waits and what comes; what is in the queue can still be taken."""
         self._closed = True
         self._calm()
-        self._refuse(ShuttingDown(NOT_STORED))
+        self._refuse(ShuttingDown)
         self._wake()
+
+    def abandon(self) -> list[Batch]:
+        """All that nobody has taken, which nobody will take any more."""
+        left = list(self._batches)
+        self._batches.clear()
+        self.rows -= sum(batch.cost for batch in left)
+        return left
 
     def _fits(self, batch: Batch) -> bool:
         return self.rows == 0 or self.rows + batch.cost <= self._limit
@@ -116,6 +122,17 @@ class RowQueue:
         self.rows += batch.cost
         self._wake()
 
+    def _admit(self) -> None:
+        while self._waiting:
+            turn, batch = next(iter(self._waiting.items()))
+            cancelled = turn.done()  # its sender, in this very turn of the loop
+            if not cancelled and not self._fits(batch):
+                return
+            del self._waiting[turn]
+            if not cancelled:
+                self._add(batch)
+                turn.set_result(None)
+
     def _wake(self) -> None:
         if self._taker is not None and not self._taker.done():
             self._taker.set_result(None)
@@ -123,7 +140,7 @@ class RowQueue:
     def _give_up(self) -> None:
         self._overflow = None
         self.overloaded = True
-        self._refuse(Overloaded(NOT_STORED))
+        self._refuse(Overloaded)
 
     def _calm(self) -> None:
         self.overloaded = False
@@ -131,8 +148,8 @@ class RowQueue:
             self._overflow.cancel()
             self._overflow = None
 
-    def _refuse(self, error: Overloaded) -> None:
+    def _refuse(self, error: type[Overloaded]) -> None:
         waiting, self._waiting = self._waiting, {}
         for turn in waiting:
             if not turn.done():
-                turn.set_exception(error)
+                turn.set_exception(error(NOT_STORED))

@@ -10,18 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from math import isfinite
 from typing import Final
 
-from webmacs.config import PipelineSettings
 from webmacs.errors import InvalidMessage, InvalidRows
 from webmacs.model import BatchKey
 from webmacs.pipeline.base import Batch, Committed, Gate, Observer, Recorder, Refused, Stage, StageContext, Stored
-from webmacs.pipeline.counts import Counts
+from webmacs.pipeline.counts import Counts, Failures
 from webmacs.pipeline.draft import Draft
 from webmacs.pipeline.observers import Listener
-from webmacs.pipeline.persist import Persist
-from webmacs.pipeline.queue import RowQueue
+from webmacs.pipeline.queue import NOT_STORED, RowQueue
 from webmacs.pipeline.retry import Retry
 from webmacs.storage.base import Storage
 
@@ -32,25 +29,22 @@ REFUSED: Final = "Batch refused by the storage"
 
 
 class Pipeline:
-    """Runs the stages. One task commits; `submit` is what handlers call."""
+    """Runs the stages, of which the first recorder is persist. One task commits; `submit` is what handlers call."""
 
-    def __init__(
-        self, stages: Sequence[Stage], storage: Storage, context: StageContext, limits: PipelineSettings
-    ) -> None:
-        self._stages, self._context = stages, context
+    def __init__(self, stages: Sequence[Stage], storage: Storage, context: StageContext) -> None:
+        self._stages, self._storage, self._context = stages, storage, context
+        self._catalog, self._latest = context.catalog, context.latest
+        self._limits = limits = context.limits
         self._started: list[Stage] = []
         self._gates = [stage for stage in stages if isinstance(stage, Gate)]
-        self._recorders = [stage for stage in stages if isinstance(stage, Recorder)]
-        self._persist_alone = [stage for stage in self._recorders if isinstance(stage, Persist)]
-        self._storage, self._limits = storage, limits
-        self._catalog, self._latest = context.catalog, context.latest
+        self._persist, *self._others = [stage for stage in stages if isinstance(stage, Recorder)]
         self._seq = 0
         self._retry = Retry(limits.max_retry_delay_s, context.metrics)
-        self._counts = Counts(context.metrics)
+        self._counts, self._failures = Counts(context.metrics), Failures(context.metrics, context.clock)
         self._queue = RowQueue(limits.queue_rows, limits.overload_timeout_s)
         context.metrics.gauge("queue_rows", "Rows that wait to be committed", lambda: self._queue.rows)
         self._listeners = [
-            Listener(stage, limits.observer_queue_rows, limits.observer_deadline_s, context.metrics)
+            Listener(stage, limits.observer_queue_rows, limits.observer_deadline_s, context.metrics, self._failures)
             for stage in stages
             if isinstance(stage, Observer)
         ]
@@ -79,9 +73,14 @@ class Pipeline:
                 _log.error("stopping with %d rows that could not be stored", self._queue.rows)
                 task.cancel()
                 await asyncio.wait([task])
+        for batch in self._queue.abandon():
+            batch.settle(Refused(NOT_STORED, retry=True))
         await asyncio.gather(*(listener.close() for listener in self._listeners))
         while self._started:
-            await self._started.pop().close()
+            stage = self._started.pop()
+            with self._failures.of(stage, "could not be closed"):
+                async with asyncio.timeout(timeout_s):
+                    await stage.close()
 
     async def submit(self, batch: Batch) -> None:
         """Send a message through the gates and queue what is left, waiting for room but not for the commit.
@@ -98,10 +97,8 @@ class Pipeline:
                 self._counts.refused.add()
                 raise
             except Exception:  # noqa: BLE001 - whatever a gate raises, the readings go on
-                self._failed(gate)
-        finite = [reading for reading in batch.readings if isfinite(reading.value)]  # gates compute
-        batch.invalid += len(batch.readings) - len(finite)
-        batch.readings = finite
+                self._failures.add(gate, "failed; the batch goes on as it left it")
+        batch.keep_finite()
         await self._queue.put(batch)
 
     def withdraw(self, batch: Batch) -> bool:
@@ -139,15 +136,9 @@ class Pipeline:
         if not batches:
             return
         try:
-            draft, committed = await self._commit(batches, self._recorders)
+            await self._commit(batches, self._others)
         except InvalidRows as error:
-            for recorder in self._recorders:
-                recorder.forget()
             await self._isolate(batches, error)
-        else:
-            for recorder in self._recorders:
-                recorder.keep()
-            self._tell(draft, committed)
 
     async def _isolate(self, batches: Sequence[Batch], error: InvalidRows) -> None:
         """The data is at fault: halve until the offender stands alone, and refuse only that."""
@@ -158,12 +149,38 @@ class Pipeline:
             return
         _log.error("a batch of user %d cannot be stored: %s", batches[0].user_id, error)
         try:  # another recorder's rows may be the offender; the readings are not lost for that
-            draft, committed = await self._commit(batches, self._persist_alone)
+            await self._commit(batches, ())
         except InvalidRows:
             self._refuse(batches)
         else:
-            self._counts.left_out.add()
-            self._tell(draft, committed)
+            self._counts.left_out.add(bool(self._others))
+
+    async def _commit(self, batches: Sequence[Batch], others: Sequence[Recorder]) -> None:
+        """One attempt at a transaction, repeated as it is while the storage is away; then, and only then, tell."""
+        recorders = (self._persist, *others)
+        try:
+            draft = Draft(self._catalog.current, self._latest, self._failures)
+            for batch in batches:
+                draft.record(batch, self._persist, others)
+            committed = await self._append(draft)
+        except Exception:
+            for recorder in recorders:
+                with self._failures.of(recorder, "could not forget"):
+                    recorder.forget()
+            raise
+        for recorder in recorders:
+            with self._failures.of(recorder, "could not keep"):
+                recorder.keep()
+        self._tell(draft, committed)
+
+    async def _append(self, draft: Draft) -> Committed:
+        if draft.empty:
+            return draft.committed(0)
+        first_id = await self._retry.until_available(lambda: self._storage.reserve(len(draft.readings)))
+        self._seq += 1
+        commit = draft.commit(self._seq, first_id)
+        await self._retry.until_available(lambda: self._storage.append(commit))
+        return draft.committed(first_id)
 
     def _tell(self, draft: Draft, committed: Committed) -> None:
         """It is stored: now everyone may know, the latest values first."""
@@ -175,23 +192,6 @@ class Pipeline:
             for listener in self._listeners:
                 listener.tell(committed)
 
-    async def _commit(self, batches: Sequence[Batch], recorders: Sequence[Recorder]) -> tuple[Draft, Committed]:
-        draft = Draft(self._catalog.current, self._latest, self._failed)
-        for batch in batches:
-            draft.record(batch, recorders)
-        if draft.empty:
-            return draft, draft.committed(0)
-        first_id = await self._retry.until_available(lambda: self._storage.reserve(len(draft.readings)))
-        self._seq += 1
-        commit = draft.commit(self._seq, first_id)
-        await self._retry.until_available(lambda: self._storage.append(commit))
-        return draft, draft.committed(first_id)
-
     def _refuse(self, batches: Sequence[Batch]) -> None:
-        self._counts.refused.add(len(batches))
         for batch in batches:
-            batch.settle(Refused(REFUSED, retry=False))
-
-    def _failed(self, stage: Stage) -> None:
-        self._counts.failed(stage)
-        _log.exception("stage %s failed; the batch goes on without it", stage.name)
+            self._counts.refused.add(batch.settle(Refused(REFUSED, retry=False)))
