@@ -46,17 +46,23 @@ class Sender:
         except InvalidMessage as error:
             self._error(str(error), error.batch_id, retry=False)
         except Overloaded as error:
-            if batch.batch_id is not None or not self._told:
-                self._error(str(error), batch.batch_id, retry=True)
-            self._told = True
+            self._later(batch, str(error))
         else:
             self._told = False
 
     def _answer(self, batch: Batch, outcome: Outcome) -> None:
         if isinstance(outcome, Refused):
-            self._error(outcome.message, batch.batch_id, retry=outcome.retry)
+            if outcome.retry:
+                self._later(batch, outcome.message)
+            else:
+                self._error(outcome.message, batch.batch_id, retry=False)
         elif batch.batch_id is not None:
             self._client.send({"type": "ack", "batch_id": batch.batch_id, **outcome.numbers()})
+
+    def _later(self, batch: Batch, message: str) -> None:
+        if batch.batch_id is not None or not self._told:
+            self._error(message, batch.batch_id, retry=True)
+        self._told = True
 
     def _error(self, message: str, batch_id: str | None, *, retry: bool) -> None:
         answer: dict[str, object] = {"type": "error", "message": message}
