@@ -170,8 +170,12 @@ def _override(document: dict[str, Any], environ: Mapping[str, str]) -> None:
 
 
 def _parse(text: str) -> Any:
-    """A TOML value where the text is one (`9000`, `true`, `["a", "b"]`), else the text itself."""
+    """A list, a table or a quoted string where the text is one in TOML, else the text itself.
+
+    Of the text `9000` the key's own type makes a number, or leaves it as it is where the key is a password.
+    """
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except ValueError:  # of which TOMLDecodeError is one; another comes from a number of 5,000 digits
         return text
+    return value if isinstance(value, (list, dict, str)) else text

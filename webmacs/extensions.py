@@ -29,18 +29,21 @@ def load_class(group: str, name: str, base: type[T], key: str) -> type[T]:
 
     """
     known = entry_points(group=group)
+    if ":" not in name and name not in known.names:
+        raise ConfigError(f"{key}: no {name!r} is installed; there are {', '.join(sorted(known.names))}")
     try:
         if ":" in name:
             module, _, attribute = name.partition(":")
             found: Any = getattr(importlib.import_module(module), attribute)
         else:
             found = known[name].load()
-    except KeyError:
-        raise ConfigError(f"{key}: no {name!r} is installed; there are {', '.join(sorted(known.names))}") from None
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{key}: {name!r} cannot be imported: {error}") from error
+    except Exception as error:  # importing it runs whatever its author wrote
+        raise ConfigError(f"{key}: {name!r} cannot be imported: {type(error).__name__}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, base)):
         raise ConfigError(f"{key}: {name!r} is not a subclass of {base.__name__}")
+    missing: frozenset[str] = getattr(found, "__abstractmethods__", frozenset())
+    if missing:
+        raise ConfigError(f"{key}: {name!r} does not define {', '.join(sorted(missing))}")
     return found
 
 
@@ -49,7 +52,7 @@ def load_storage(settings: Settings) -> Storage:
     url = settings.storage.url
     scheme, separator, path = url.partition("://")
     if not separator:
-        raise ConfigError(f"storage.url: {scheme!r} has no scheme; write sqlite:///file.db or postgresql://…")
+        raise ConfigError("storage.url: there is no scheme in it; write sqlite:///file.db or postgresql://…")
     if scheme == "sqlite" and path.startswith("/") and not path.startswith("//"):
         url = f"sqlite:///{(settings.directory / path[1:]).absolute()}"
     scheme = {"postgres": "postgresql"}.get(scheme, scheme)
@@ -76,10 +79,10 @@ def load_stages(settings: Settings) -> list[Stage]:
     if kinds != sorted(kinds):
         raise ConfigError("pipeline.stages: gates come first, then recorders, then observers")
     gates = [name for name, kind in zip(names, kinds, strict=True) if kind == 0]
-    if gates[0] != "validate":
+    if gates[:1] != ["validate"]:
         raise ConfigError("pipeline.stages: 'validate' comes first, as the others work on what it has parsed")
     recorders = [stage for stage in stages if isinstance(stage, Recorder)]
-    if not isinstance(recorders[0], Persist):
+    if not recorders or not isinstance(recorders[0], Persist):
         raise ConfigError("pipeline.stages: 'persist' is the first recorder, as the others build on what it stores")
     for name in settings.stages.keys() - set(names):
         raise ConfigError(f"stages.{name}: there is no such stage in pipeline.stages")
