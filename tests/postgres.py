@@ -36,8 +36,14 @@ class PostgresServer:
             ensure_user_exists(self._user)
             ensure_prefix_permissions(self._bin)
             shutil.chown(self._directory, self._user)
-        command = [self._bin / "initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "--encoding=utf8", "-N"]
-        subprocess.run([*command, "--locale=C"], check=True, capture_output=True, user=self._user, cwd=self._directory)
+        options = ("-U", "postgres", "--auth=trust", "--encoding=utf8", "--locale=C", "-N")
+        subprocess.run(
+            [self._bin / "initdb", "-D", self._data, *options],
+            check=True,
+            capture_output=True,
+            user=self._user,
+            cwd=self._directory,
+        )
         with (self._data / "postgresql.conf").open("a", encoding="utf-8") as configuration:
             for name, value in parameters.items():
                 configuration.write(f"{name} = {value}\n")
