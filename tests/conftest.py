@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import psycopg2
 import pytest
 
@@ -17,6 +19,9 @@ from webmacs.extensions import load_storage
 from webmacs.storage.base import Storage
 
 BACKENDS = ["sqlite", "postgresql"]
+
+hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is not a fault
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +42,8 @@ def postgres_base() -> Iterator[str]:
 @pytest.fixture
 def postgres_url(postgres_base: str) -> Iterator[str]:
     """The URL of an empty database of one's own."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    _execute(postgres_base, f"CREATE DATABASE {name}")
-    yield urlunsplit(urlsplit(postgres_base)._replace(path=f"/{name}"))
-    _execute(postgres_base, f"DROP DATABASE {name} WITH (FORCE)")
+    with database(postgres_base) as url:
+        yield url
 
 
 @pytest.fixture(params=BACKENDS)
@@ -66,6 +69,17 @@ async def server(storage_url: str, tmp_path: Path) -> AsyncIterator[Server]:
     """A running, furnished server, on each backend in turn."""
     async with furnished_server(storage_url, tmp_path) as running:
         yield running
+
+
+@contextmanager
+def database(base: str) -> Iterator[str]:
+    """The URL of a new, empty database, which is dropped in the end."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _execute(base, f"CREATE DATABASE {name}")
+    try:
+        yield urlunsplit(urlsplit(base)._replace(path=f"/{name}"))
+    finally:
+        _execute(base, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _execute(url: str, statement: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from aiohttp import web
 
 from webmacs.app import PARTS, Parts, build_app
 from webmacs.auth import Passwords, api_token_digest, new_api_token
+from webmacs.clock import Clock
 from webmacs.config import Settings
 from webmacs.extensions import load_storage
 from webmacs.handlers.front import Runner
@@ -87,6 +89,18 @@ async def furnish(storage: Storage, *, events: int = 3, experiment: bool = True)
     return plant
 
 
+@dataclass(frozen=True)
+class Newcomer:
+    """An account with one credential of each kind."""
+
+    id: int
+    public_id: str
+    email: str
+    api_token: str
+    api_token_id: str
+    jwt: str
+
+
 @dataclass
 class Server:
     """A running server with its plant, and a client that knows its address."""
@@ -96,6 +110,8 @@ class Server:
     plant: Plant
     client: aiohttp.ClientSession
     settings: Settings
+    stop: Callable[[], Awaitable[None]]
+    """Stop it in good order, as SIGTERM does, while its clients look on."""
 
     async def telemetry(self, role: Role = Role.OPERATOR, **options: Any) -> aiohttp.ClientWebSocketResponse:
         """An open telemetry socket, by API token."""
@@ -125,6 +141,21 @@ class Server:
         """An item of a batch, for the linked event of that number."""
         return {"value": value, "event_public_id": self.plant.linked[event], **more}
 
+    async def newcomer(self, role: Role = Role.OPERATOR) -> Newcomer:
+        """An account of one's own, to be changed or removed."""
+        storage = self.parts.storage
+        email = f"{uuid.uuid4()}@example.org"
+        public_id = await accounts.add_user(
+            storage, email=email, username=email, password_hash=_PASSWORD_HASH, role=role, now_us=now_us()
+        )
+        user, _ = await accounts.user_by_email(storage, email)
+        text = new_api_token()
+        token_id = await accounts.add_token(
+            storage, user_id=user.id, name="test", digest=api_token_digest(text), expires_us=None, now_us=now_us()
+        )
+        await self.parts.catalog.reload()
+        return Newcomer(user.id, public_id, email, text, token_id, self.parts.auth.issue(user).token)
+
     async def login(self, role: Role = Role.ADMIN) -> str:
         """A fresh JWT."""
         body = {"email": self.plant.emails[role], "password": PASSWORD}
@@ -135,9 +166,11 @@ class Server:
 
 
 @asynccontextmanager
-async def running_server(settings: Settings, plant: Plant, storage: Storage | None = None) -> AsyncIterator[Server]:
+async def running_server(
+    settings: Settings, plant: Plant, *, clock: Clock | None = None, storage: Storage | None = None
+) -> AsyncIterator[Server]:
     """Serve in this process, on a real port, as `webmacs serve` does; on the storage of the settings, or on another."""
-    app = build_app(settings, storage=storage)
+    app = build_app(settings, clock=clock, storage=storage)
     runner = Runner(app, access_log=None)
     await runner.setup()
     try:
@@ -145,18 +178,20 @@ async def running_server(settings: Settings, plant: Plant, storage: Storage | No
         await site.start()
         port = runner.addresses[0][1]
         async with aiohttp.ClientSession() as client:
-            yield Server(f"http://127.0.0.1:{port}", app[PARTS], plant, client, settings)
+            yield Server(f"http://127.0.0.1:{port}", app[PARTS], plant, client, settings, runner.cleanup)
     finally:
         await runner.cleanup()
 
 
 @asynccontextmanager
-async def furnished_server(url: str, directory: Path, **sections: dict[str, Any]) -> AsyncIterator[Server]:
+async def furnished_server(
+    url: str, directory: Path, *, clock: Clock | None = None, **sections: dict[str, Any]
+) -> AsyncIterator[Server]:
     """A server on a fresh storage with the usual plant."""
     settings = settings_for(url, directory, **sections)
     storage = load_storage(settings)
     await storage.open()
     plant = await furnish(storage)
     await storage.close()
-    async with running_server(settings, plant) as server:
+    async with running_server(settings, plant, clock=clock) as server:
         yield server

@@ -1,0 +1,88 @@
+"""What a client sees of the two sockets: messages, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, Final
+
+import jwt
+from aiohttp import ClientWebSocketResponse, WSMsgType
+
+from tests.plant import SECRET, Server, now_us
+from webmacs.auth import ALGORITHM
+
+TELEMETRY: Final = "/ws/controller/telemetry"
+STREAM: Final = "/ws/datapoints/stream"
+SOCKETS: Final = (TELEMETRY, STREAM)
+TIMEOUT_S: Final = 5.0
+
+GONE: Final = object()
+"""A claim that is left out."""
+
+
+async def connect(server: Server, path: str, token: str | None = None, **options: Any) -> ClientWebSocketResponse:
+    """An upgraded connection, whether or not the token is any good."""
+    params = {} if token is None else {"token": token}
+    socket: ClientWebSocketResponse = await server.client.ws_connect(
+        f"{server.address}{path}", params=params, **options
+    )
+    return socket
+
+
+async def ending(socket: ClientWebSocketResponse) -> tuple[int, str]:
+    """Code and reason with which the server ends it, whatever it says before."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            message = await socket.receive()
+            if message.type is WSMsgType.CLOSE:
+                return message.data, message.extra or ""
+            assert message.type is WSMsgType.TEXT, message
+
+
+async def refusal(server: Server, path: str, token: str | None = None, **options: Any) -> tuple[int, str]:
+    """Code and reason with which a client is refused; that it gets nothing before is checked."""
+    socket = await connect(server, path, token, **options)
+    message = await socket.receive(timeout=TIMEOUT_S)
+    assert message.type is WSMsgType.CLOSE, message
+    return message.data, message.extra or ""
+
+
+async def heard(socket: ClientWebSocketResponse) -> Any:
+    """The next message."""
+    return await socket.receive_json(timeout=TIMEOUT_S)
+
+
+async def acknowledged(socket: ClientWebSocketResponse, batch: dict[str, Any] | str) -> Any:
+    """Send a batch and return what comes next."""
+    await socket.send_str(batch if isinstance(batch, str) else json.dumps(batch))
+    return await heard(socket)
+
+
+async def points(stream: ClientWebSocketResponse) -> list[dict[str, Any]]:
+    """The datapoints of the next message of a stream."""
+    message = await heard(stream)
+    assert message["type"] == "datapoints_batch", message
+    assert set(message) == {"type", "datapoints"}
+    found: list[dict[str, Any]] = message["datapoints"]
+    return found
+
+
+def claims_of(server: Server, user_public_id: str, **changes: object) -> dict[str, Any]:
+    """The claims of a good JWT for a user, changed."""
+    now_s = now_us() // 1_000_000
+    user = server.parts.catalog.current.users.get(user_public_id)
+    claims: dict[str, Any] = {
+        "sub": user_public_id,
+        "jti": f"jti-{now_us()}",
+        "sv": user.session_version if user else 1,
+        "iat": now_s,
+        "exp": now_s + 600,
+        **changes,
+    }
+    return {name: value for name, value in claims.items() if value is not GONE}
+
+
+def signed(claims: dict[str, Any], key: str = SECRET, algorithm: str = ALGORITHM) -> str:
+    """A JWT of those claims."""
+    return jwt.encode(claims, key, algorithm)
