@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Final
 
@@ -24,14 +25,17 @@ def command() -> None:
 @command.command("issue")
 @click.argument("email")
 @click.option("--name", default="command line", show_default=True, help="What the token is for.")
-@click.option("--days", type=click.IntRange(1, 36_500), help="How long it is good for. Default: until revoked.")
+@click.option(
+    "--days", type=click.IntRange(1, 36_500), metavar="N", help="How many days it is good for. Default: until revoked."
+)
 @config_option
 @runs
 async def issue(email: str, name: str, days: int | None, config: Path | None) -> None:
     """Issue an API token for a user; prints it, alone, on standard output. It is not shown again."""
     now_us = SystemClock().now_us()
     text = new_api_token()
-    async with opened_storage(settings_from(config)) as storage:
+    settings = settings_from(config)
+    async with opened_storage(settings) as storage:
         user, _ = await accounts.user_by_email(storage, email)
         await accounts.add_token(
             storage,
@@ -41,6 +45,8 @@ async def issue(email: str, name: str, days: int | None, config: Path | None) ->
             expires_us=None if days is None else now_us + days * DAY_US,
             now_us=now_us,
         )
+    # A script uses it at once; a running server that has to look for changes is given the time to see this one.
+    await asyncio.sleep(2 * settings.storage.poll_interval_s)
     click.echo(text)
 
 
