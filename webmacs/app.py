@@ -104,8 +104,10 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     return app
 
 
-def secret_key(settings: Settings) -> str:
+def secret_key(settings: Settings, *, make: bool = True) -> str:
     """The key that signs tokens; for an embedded database it is made at the first start and kept beside it.
+
+    `make` False is for those who only look: nothing is made.
 
     Raises:
         ConfigError: it is too short, cannot be read, or has to be given and is not.
@@ -118,7 +120,8 @@ def secret_key(settings: Settings) -> str:
         path = settings.directory / path
     elif settings.storage.url.startswith("sqlite:///"):
         path = settings.directory / Path(settings.storage.url.removeprefix("sqlite:///")).with_suffix(".key")
-        _make_key(path)
+        if make:
+            _make_key(path)
     else:
         raise ConfigError("auth.secret_key: must be given (or auth.secret_key_file), at least 32 bytes")
     try:

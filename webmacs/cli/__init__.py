@@ -9,32 +9,38 @@ import click
 
 from webmacs import __version__
 
-# Each command's module is imported when it is called, so that `--help` is quick and a small command stays small.
+# In the order in which a newcomer meets them: what each is for, and where it is. A module is imported when its command
+# is called, so that `--help` is quick and a small command stays small; each module has its command as `command`.
 COMMANDS = {
-    "demo": "webmacs.cli.demo",
-    "doctor": "webmacs.cli.doctor",
-    "migrate": "webmacs.cli.migrate",
-    "serve": "webmacs.cli.serve",
-    "token": "webmacs.cli.token",
-    "user": "webmacs.cli.user",
-    "watch": "webmacs.cli.watch",
+    "demo": ("webmacs.cli.demo", "Try WebMACS: a server that shows this machine's own readings."),
+    "watch": ("webmacs.cli.watch", "Show the live readings of any server in the terminal."),
+    "serve": ("webmacs.cli.serve", "Run the server until it is told to stop (SIGTERM or Ctrl-C)."),
+    "user": ("webmacs.cli.user", "Add, list and remove users, and change passwords."),
+    "token": ("webmacs.cli.token", "Issue, list and revoke API tokens."),
+    "doctor": ("webmacs.cli.doctor", "Check an installation: what is wrong, and how to mend it."),
+    "migrate": ("webmacs.cli.migrate", "Bring the storage's schema up to date."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported on demand: each module has its command as `command`."""
+    """A group whose commands are imported on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
         """All names."""
-        return sorted(COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module: Any = importlib.import_module(COMMANDS[cmd_name])
+        module: Any = importlib.import_module(COMMANDS[cmd_name][0])
         command: click.Command = module.command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -42,5 +48,5 @@ class LazyGroup(click.Group):
 def main() -> None:
     """WebMACS: sensor readings over one WebSocket, stored, judged and shown live.
 
-    Try it: `webmacs demo`.
+    Try it: `webmacs demo` here, then `webmacs watch --config demo/webmacs.toml` in another terminal.
     """

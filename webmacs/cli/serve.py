@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
+import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Coroutine
@@ -17,11 +17,12 @@ import click
 from aiohttp import web
 
 from webmacs import __version__, logs
-from webmacs.app import build_app
-from webmacs.cli.setting import config_option, settings_from
+from webmacs.app import PARTS, build_app
+from webmacs.cli.setting import config_option, forever, one_line, settings_from, this_command, until_told_to_stop
 from webmacs.config import Settings
 from webmacs.errors import ConfigError, WebmacsError
 from webmacs.handlers.front import Runner
+from webmacs.model import Role
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def command(config: Path | None) -> None:
         logs.set_up(settings.logging)
         run(serve(settings))
     except WebmacsError as error:
-        raise click.ClickException(" ".join(str(error).split())) from error
+        raise one_line(error) from error
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -55,19 +56,21 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with running(settings) as address:
-        _log.info("webmacs %s listens on %s, storage %s", __version__, address, settings.storage.url.partition(":")[0])
-        await stop.wait()
-        _log.info("stopping")
+    app = build_app(settings)
+    with until_told_to_stop():
+        async with running(settings, app) as address:
+            storage = settings.storage.url.partition(":")[0]
+            _log.info("webmacs %s listens on %s, storage %s", __version__, address, storage)
+            if not any(user.role is Role.ADMIN for user in app[PARTS].catalog.current.users.values()):
+                _log.warning("nobody can sign in yet: `%s user add EMAIL --role admin` adds the first", this_command())
+            await forever()
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[str]:
+async def running(settings: Settings, app: web.Application | None = None) -> AsyncIterator[str]:
     """A server that accepts connections; yields its address. Leaving stops it in good order.
+
+    `app` is for those who want to see its parts; else one is built.
 
     Raises:
         ConfigError: the address is taken or not ours, or the certificate cannot be used.
@@ -75,7 +78,7 @@ async def running(settings: Settings) -> AsyncIterator[str]:
 
     """
     tls = tls_context(settings)
-    runner = Runner(build_app(settings), access_log_class=logs.AccessLogger)
+    runner = Runner(app or build_app(settings), access_log_class=logs.AccessLogger)
     try:
         await runner.setup()
         site = web.TCPSite(runner, settings.server.host, settings.server.port, ssl_context=tls, backlog=1024)
@@ -92,6 +95,21 @@ async def running(settings: Settings) -> AsyncIterator[str]:
         yield f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     finally:
         await runner.cleanup()
+
+
+def refusal(host: str, port: int) -> OSError | None:
+    """Why a server could not listen there now; None when it could."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+            probe.bind(address)
+            probe.listen(1)
+    except OSError as error:
+        return error
+    return None
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

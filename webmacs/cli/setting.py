@@ -1,23 +1,30 @@
-"""What commands share: the configuration they are given, a storage to work on, errors as one line."""
+"""What commands share: the configuration they are given, a storage to work on, how they end, what they are called."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, Final, ParamSpec
+from urllib.parse import urlsplit
 
 import click
 
 from webmacs.config import Settings, load_settings
-from webmacs.errors import WebmacsError
+from webmacs.errors import StorageError, WebmacsError
 from webmacs.extensions import load_storage
 from webmacs.storage.base import Storage
 
 P = ParamSpec("P")
+
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 config_option = click.option(
     "--config",
@@ -30,20 +37,41 @@ config_option = click.option(
 
 def settings_from(config: Path | None) -> Settings:
     """The settings of a command line."""
-    if config is None and Path("webmacs.toml").is_file():
-        config = Path("webmacs.toml")
-    return load_settings(config, os.environ)
+    return load_settings(configuration_file(config), os.environ)
+
+
+def configuration_file(config: Path | None) -> Path | None:
+    """The file that is meant: the one given, else webmacs.toml here, else none."""
+    here = Path("webmacs.toml")
+    return here if config is None and here.is_file() else config
 
 
 @asynccontextmanager
-async def opened_storage(settings: Settings) -> AsyncIterator[Storage]:
-    """The storage of an installation, beside a server that may be running on it."""
+async def opened_storage(settings: Settings, *, new: bool = False) -> AsyncIterator[Storage]:
+    """The storage of an installation, beside a server that may be running on it.
+
+    Unless it may be `new`, there must be something in it: else a command in the wrong directory would make one.
+
+    Raises:
+        StorageError: it cannot be opened, or there is none.
+
+    """
     storage = load_storage(settings)
     try:
+        if not new and await storage.revision() is None:
+            raise StorageError(f"{place(storage.url)}: there is no installation yet; is it the right --config?")
         await storage.open()
         yield storage
     finally:
         await storage.close()
+
+
+def place(url: str) -> str:
+    """A storage's URL without user and password."""
+    if url.startswith("sqlite:///"):
+        return url.removeprefix("sqlite:///")
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def runs(command: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
@@ -54,6 +82,59 @@ def runs(command: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
         try:
             asyncio.run(command(*args, **kwargs))
         except WebmacsError as error:
-            raise click.ClickException(" ".join(str(error).split())) from error
+            raise one_line(error) from error
 
     return run
+
+
+def one_line(error: WebmacsError) -> click.ClickException:
+    """An error of ours as a command ends with it: one line on stderr and exit code 1."""
+    return click.ClickException(" ".join(str(error).split()))
+
+
+@contextmanager
+def until_told_to_stop() -> Iterator[None]:
+    """SIGTERM and SIGINT cancel what runs inside, once, so that it can tidy up; ending that way is no error."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    told = False
+
+    def tell() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            task.cancel()
+
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, tell)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not told or task.uncancel():
+            raise
+    finally:
+        for number in _STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def forever() -> None:
+    """Wait until cancelled."""
+    await asyncio.Event().wait()
+
+
+def this_command() -> str:
+    """How this program was called, to be pasted into a shell in the same directory."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return f"{shlex.quote(short_path(Path(sys.executable)))} -m webmacs"
+    found = shutil.which(program.name)
+    if found is not None and Path(found).absolute() == program.absolute():
+        return shlex.quote(program.name)
+    return shlex.quote(short_path(program))
+
+
+def short_path(path: Path) -> str:
+    """A path as a person would type it: from here where it is below, else from the root."""
+    here, whole = Path.cwd(), path.absolute()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole)

@@ -37,10 +37,10 @@ def command() -> None:
 async def add(email: str, role: str, username: str | None, password_stdin: bool, config: Path | None) -> None:
     """Add a user."""
     if not _EMAIL.fullmatch(email):
-        raise click.BadParameter(f"{email!r} is not an e-mail address", param_hint="EMAIL")
+        raise click.ClickException(f"{email!r} is not an e-mail address")
     settings = settings_from(config)
     password = _password(from_stdin=password_stdin)
-    async with opened_storage(settings) as storage:
+    async with opened_storage(settings, new=True) as storage:
         try:
             await accounts.add_user(
                 storage,
@@ -100,7 +100,7 @@ def _password(*, from_stdin: bool) -> str:
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
-        raise click.UsageError(f"a password has {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters")
+        raise click.ClickException(f"a password has {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters")
     return str(password)
 
 

@@ -114,6 +114,12 @@ async def add_plugin(
     return public_id
 
 
+async def plugin_named(storage: Storage, instance_name: str) -> str | None:
+    """The public id of the plugin instance of that name; None when there is none."""
+    rows = await storage.fetch("SELECT public_id FROM plugins WHERE instance_name = :name", name=instance_name)
+    return str(rows[0][0]) if rows else None
+
+
 async def enable_plugin(storage: Storage, public_id: str, *, enabled: bool) -> None:
     """Switch a plugin instance on or off; readings of events linked only to disabled ones are dropped."""
     await storage.write(
@@ -158,6 +164,16 @@ async def add_channel(
         )
     )
     return public_id
+
+
+async def channel_events(storage: Storage, plugin: str) -> dict[str, str | None]:
+    """The channels of a plugin instance: by channel id, the public id of the event that each is linked to, if any."""
+    rows = await storage.fetch(
+        "SELECT c.channel_id, e.public_id FROM channels AS c JOIN plugins AS p ON p.id = c.plugin_id"
+        " LEFT JOIN events AS e ON e.id = c.event_id WHERE p.public_id = :plugin ORDER BY c.id",
+        plugin=plugin,
+    )
+    return dict(rows)
 
 
 async def start_experiment(storage: Storage, *, name: str, now_us: int, user_id: int | None = None) -> str:

@@ -1,0 +1,248 @@
+"""`webmacs demo`: a whole installation in one directory, showing this machine's own readings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from webmacs import logs
+from webmacs.app import PARTS, build_app
+from webmacs.auth import Passwords, api_token_digest, new_api_token
+from webmacs.catalog import Snapshot
+from webmacs.cli import machine
+from webmacs.cli.serve import refusal, run, running
+from webmacs.cli.setting import forever, one_line, short_path, this_command, until_told_to_stop
+from webmacs.config import Settings, load_settings
+from webmacs.errors import ConfigError, Conflict, NotFound, WebmacsError
+from webmacs.model import Role, User
+from webmacs.storage import accounts, records
+from webmacs.storage.base import Storage
+
+PORT: Final = 8000
+ADMINISTRATOR: Final = "admin@webmacs.example"
+MACHINE: Final = "machine@webmacs.example"
+INSTANCE: Final = "This machine"
+EXPERIMENT: Final = "First look"
+INTERVAL_S: Final = 0.5
+
+CONFIGURATION: Final = """\
+# Made by `webmacs demo`, yours to change. Every key and its default: config.example.toml.
+
+[server]
+host = "127.0.0.1"
+port = {port}
+shutdown_timeout_s = 1.0
+
+[storage]
+url = "sqlite:///webmacs.db"
+
+[logging]
+level = "warning"
+"""
+_PORT_LINE: Final = re.compile(r"^(\s*port\s*=\s*)\d+", re.MULTILINE)
+_LETTERS: Final = "abcdefghijkmnpqrstuvwxyz23456789"  # none that looks like another
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """What the demonstration shows. `password` is None when the administrator was there before."""
+
+    administrator: str
+    password: str | None
+    token: str
+    events: dict[str, str]
+
+
+@click.command("demo")
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo"),
+    metavar="DIR",
+    show_default=True,
+    help="Where everything is kept; made when it is not there.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="N",
+    help=f"Where to listen. Default: as the last time, at first {PORT}.",
+)
+def command(directory: Path, port: int | None) -> None:
+    """Try WebMACS: a server that shows this machine's own readings.
+
+    Makes an embedded database, a configuration file and an administrator in a directory of its own, starts the server
+    and sends it this machine's readings, twice a second, over a WebSocket. Start it again and it goes on where it
+    was. Delete the directory to begin anew.
+    """
+    try:
+        run(demonstrate(directory, port, Console(highlight=False, soft_wrap=True)))
+    except WebmacsError as error:
+        raise one_line(error) from error
+
+
+async def demonstrate(directory: Path, port: int | None, console: Console) -> None:
+    """Serve and stream until told to stop."""
+    config = directory / "webmacs.toml"
+    settings = prepare(config, port)
+    logs.set_up(settings.logging)
+    with until_told_to_stop():
+        app = build_app(settings)
+        async with running(settings, app) as address:
+            parts = app[PARTS]
+            sources = await asyncio.to_thread(machine.channels)
+            exhibit = await furnish(parts.storage, sources, parts.clock.now_us())
+            await parts.catalog.reload()
+            if port is not None:
+                config.write_text(_PORT_LINE.sub(rf"\g<1>{port}", config.read_text("utf-8"), count=1), "utf-8")
+            console.print(welcome(address, exhibit, config))
+            sender = asyncio.create_task(machine.stream(address, exhibit.token, sources, exhibit.events, INTERVAL_S))
+            try:
+                await forever()
+            finally:
+                sender.cancel()
+                await asyncio.wait([sender])
+                console.print("\nStopping …")
+    console.print("Stopped. Start it again to go on.")
+
+
+def prepare(config: Path, port: int | None) -> Settings:
+    """The demonstration's settings, with its directory and file made at the first start.
+
+    The environment is left aside: a demonstration must not end up in the database that it names.
+
+    Raises:
+        ConfigError: the port is taken, or the directory cannot be used; nothing has been made or changed.
+
+    """
+    given = {} if port is None else {"WEBMACS_SERVER__PORT": str(port)}
+    settings = load_settings(config, given) if config.exists() else None
+    server = settings.server if settings else Settings().server.model_copy(update={"port": port or PORT})
+    reason = refusal(server.host, server.port)
+    if reason is not None:
+        where = f"{server.host}:{server.port}"
+        raise ConfigError(f"cannot listen on {where}: {reason.strerror}; choose another port with --port") from reason
+    if settings is None:
+        try:
+            config.parent.mkdir(parents=True, exist_ok=True)
+            config.write_text(CONFIGURATION.format(port=server.port), "utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot make {config}: {error.strerror}; choose another --directory") from error
+        settings = load_settings(config, {})
+    return settings
+
+
+async def furnish(storage: Storage, sources: Collection[machine.Channel], now_us: int) -> Exhibit:
+    """Put in what is missing: an administrator, an account for the machine, its channels and events, an experiment.
+
+    What is there stays as it is, also where somebody changed it.
+    """
+    password = None
+    administrator = next((user.email for user in await accounts.users(storage) if user.role is Role.ADMIN), None)
+    if administrator is None:
+        administrator, password = ADMINISTRATOR, new_password()
+        await _account(storage, administrator, password, Role.ADMIN, now_us)
+    token = await _fresh_token(storage, now_us)
+    events = await _channels(storage, sources, now_us)
+    with contextlib.suppress(Conflict):  # it ran before and was stopped, or another one runs
+        await records.start_experiment(storage, name=EXPERIMENT, now_us=now_us)
+    return Exhibit(administrator, password, token, events)
+
+
+def new_password() -> str:
+    """A password of 100 bits that can be read out and typed."""
+    return "-".join("".join(secrets.choice(_LETTERS) for _ in range(5)) for _ in range(4))
+
+
+def welcome(address: str, exhibit: Exhibit, config: Path) -> Text:
+    """What is said once it runs."""
+    me, file = this_command(), short_path(config)
+    if exhibit.password is None:
+        renew = f"{me} user passwd {exhibit.administrator} --config {file}"
+        password = [("as before; to set a new one:\n             ", "dim"), (renew, "")]
+    else:
+        password = [(exhibit.password, "bold"), ("   (shown this once)", "dim")]
+    what = f"{len(exhibit.events)} readings of this machine, twice a second"
+    return Text.assemble(
+        ("\nWebMACS is running.\n\n", "bold"),
+        ("  Address    ", "dim"),
+        (f"{address}\n", "cyan"),
+        ("  E-mail     ", "dim"),
+        f"{exhibit.administrator}\n",
+        ("  Password   ", "dim"),
+        *password,
+        ("\n  Streaming  ", "dim"),
+        what,
+        "\n\nWatch it from another terminal:\n\n  ",
+        (f"{me} watch --config {file}", "green"),
+        ("\n\nCtrl-C stops it.", "dim"),
+    )
+
+
+async def _account(storage: Storage, email: str, password: str, role: Role, now_us: int) -> User:
+    passwords = Passwords(1, 1)
+    password_hash = await asyncio.to_thread(passwords.hash, password)
+    passwords.close()
+    await accounts.add_user(
+        storage, email=email, username=email.partition("@")[0], password_hash=password_hash, role=role, now_us=now_us
+    )
+    return (await accounts.user_by_email(storage, email))[0]
+
+
+async def _fresh_token(storage: Storage, now_us: int) -> str:
+    """An API token for the machine's own account, in place of the one of the last start: its text is kept nowhere."""
+    try:
+        user, _ = await accounts.user_by_email(storage, MACHINE)
+    except NotFound:
+        user = await _account(storage, MACHINE, secrets.token_urlsafe(), Role.OPERATOR, now_us)
+    for old in await accounts.tokens(storage):
+        if old.user_id == user.id and old.name == INSTANCE:
+            await accounts.remove_token(storage, old.public_id)
+    text = new_api_token()
+    await accounts.add_token(
+        storage, user_id=user.id, name=INSTANCE, digest=api_token_digest(text), expires_us=None, now_us=now_us
+    )
+    return text
+
+
+async def _channels(storage: Storage, sources: Collection[machine.Channel], now_us: int) -> dict[str, str]:
+    """The event that each channel of this machine is linked to; channels and events that are missing are made."""
+    plugin = await records.plugin_named(storage, INSTANCE) or await records.add_plugin(
+        storage, plugin_id="system", instance_name=INSTANCE, now_us=now_us
+    )
+    linked = await records.channel_events(storage, plugin)
+    snapshot: Snapshot = await records.snapshot(storage, now_us)
+    by_name = {event.name: event.public_id for event in snapshot.events.values()}
+    for source in sources:
+        if source.id in linked:
+            continue
+        name = f"{INSTANCE} – {source.name}"  # noqa: RUF001 - events made from a plugin instance are named like this
+        event = by_name.get(name) or await records.add_event(
+            storage,
+            name=name,
+            unit=source.unit,
+            min_value=source.min_value,
+            max_value=source.max_value,
+            now_us=now_us,
+        )
+        await records.add_channel(
+            storage,
+            plugin=plugin,
+            channel_id=source.id,
+            channel_name=source.name,
+            unit=source.unit,
+            event=event,
+            now_us=now_us,
+        )
+        linked[source.id] = event
+    return {source.id: public_id for source in sources if (public_id := linked[source.id]) is not None}
