@@ -74,7 +74,10 @@ class Socket:
             compress=False,
             autoclose=False,
         )
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ValueError:  # aiohttp's, of a key that is not ASCII
+            raise web.HTTPBadRequest from None
         return cls(request, response, settings)
 
     @property
