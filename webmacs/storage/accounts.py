@@ -65,11 +65,13 @@ async def set_password(storage: Storage, user_id: int, password_hash: str) -> No
 async def remove_user(storage: Storage, user_id: int) -> bool:
     """Remove a user with all API tokens; what the user made and measured stays. False: the last administrator stays."""
     removed = await storage.write(
+        # Nothing changes; but of two who remove each other at the same moment, the second waits here for the first.
+        Write("UPDATE users SET role = role WHERE role = 'admin'"),
         Write(
             "DELETE FROM users WHERE id = :id AND"
             " (role <> 'admin' OR (SELECT count(*) FROM users WHERE role = 'admin') > 1)",
             ({"id": user_id},),
-        )
+        ),
     )
     return removed > 0
 

@@ -102,7 +102,8 @@ class Storage(abc.ABC):
         every other call. Given again after `StorageUnavailable`, the same commit is stored once in all, also when
         an earlier attempt had succeeded without our hearing of it, or succeeds later.
 
-        Readings of event ids that do not exist are stored, but no query shows them.
+        Readings of event ids that do not exist are stored, but no query shows them. Times are kept to the microsecond,
+        finite values to the last bit (but for the sign of zero).
 
         Raises:
             InvalidRows: the rows themselves are at fault; nothing was stored.
@@ -128,7 +129,7 @@ class Storage(abc.ABC):
 
     @abc.abstractmethod
     async def forget_event(self, event_id: int, limit: int) -> int:
-        """Delete up to `limit` readings of an event; how many they were. Call again until it says 0."""
+        """Delete about `limit` readings of an event; how many they were. Call again until it says 0."""
 
     @abc.abstractmethod
     async def make_room(self, now_us: int) -> None:
@@ -136,7 +137,11 @@ class Storage(abc.ABC):
 
     @abc.abstractmethod
     async def expire(self, before_us: int, limit: int) -> int:
-        """Delete some readings measured before that time, about `limit`; how many. Call again until it says 0."""
+        """Delete readings measured before that time, about `limit` if it has to be done one by one.
+
+        How many they were, apart from those that went as a whole. Call again until it says 0. A storage that drops
+        them as a whole may keep some for a while.
+        """
 
     # -- configuration -----------------------------------------------------------------------------------------
 
@@ -154,12 +159,15 @@ class Storage(abc.ABC):
     async def fetch(self, statement: str, **parameters: Scalar) -> list[Row]:
         """The rows of one query with `:name` placeholders."""
 
+    async def _out_of_date(self) -> bool:
+        """Whether the schema lacks something. Raises when it is newer than this program."""
+        found, needed = await self.revision(), migrate.head()
+        if found is not None and found > needed:
+            raise StorageError(f"the schema is at {found}, newer than this program knows ({needed}): upgrade webmacs")
+        return found != needed
+
     async def _check_revision(self) -> None:
         """Raise unless the schema is exactly the one this program was written for."""
-        found, needed = await self.revision(), migrate.head()
-        if found is None or found < needed:
-            raise StorageError(
-                f"the schema is at {found or 'nothing'}, this program needs {needed}: run `webmacs migrate`"
-            )
-        if found > needed:
-            raise StorageError(f"the schema is at {found}, newer than this program knows ({needed}): upgrade webmacs")
+        if await self._out_of_date():
+            found, needed = await self.revision() or "nothing", migrate.head()
+            raise StorageError(f"the schema is at {found}, this program needs {needed}: run `webmacs migrate`")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from webmacs.errors import StorageError
+
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 ADVISORY_LOCK: Final = 0x7765626D  # "webm"
+LIMIT_S: Final = 3600.0  # a step that rewrites a large table takes longer than any statement of the server may
+
+# Alembic keeps what it works on in its modules, so in one process there is one migration at a time.
+_alembic: Final = threading.Lock()
 
 
 def head() -> str:
@@ -20,26 +27,36 @@ def upgrade(dialect: str, connect: Callable[[], Any]) -> None:
     """Run what is missing, all of it in one transaction under a lock of the database. Blocking.
 
     `connect` opens a DB-API connection; for SQLite with `isolation_level=None`, as the transaction is begun here.
+
+    Raises:
+        StorageError: there is no way from the revision in the storage to ours.
+    Errors of the driver come out as they are.
+
     """
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
     from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import NullPool
 
     engine = create_engine(f"{dialect}://", creator=connect, poolclass=NullPool)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    with engine.connect() as connection:
-        if dialect == "sqlite":
-            connection.exec_driver_sql("BEGIN EXCLUSIVE")
-        else:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        connection.commit()
-        if dialect == "sqlite" and connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
-            connection.connection.dbapi_connection.execute("COMMIT")  # type: ignore[union-attr]
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            if dialect == "sqlite":
+                connection.exec_driver_sql("BEGIN EXCLUSIVE")
+            else:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+            config.attributes["connection"] = connection
+            with _alembic:
+                command.upgrade(config, "head")
+            connection.commit()
+    except DBAPIError as error:
+        raise error.orig or error from error
+    except CommandError as error:
+        raise StorageError(f"the schema cannot be brought up to date: {error}") from error
 
 
 def run_script(step: str) -> None:
@@ -60,4 +77,4 @@ def _statements(script: str) -> list[str]:
         if character == ";" and sqlite3.complete_statement(script[start:end]):
             statements.append(script[start:end])
             start = end
-    return statements
+    return [*statements, script[start:]]

@@ -1,4 +1,4 @@
-"""The production storage: PostgreSQL through aiopg. The one module that knows aiopg and psycopg2.
+"""The production storage: PostgreSQL.
 
 A commit is one message of the simple query protocol, so one round trip and one implicit transaction; numbers travel as
 array literals built by hand, which psycopg2 neither adapts nor quotes one by one.
@@ -10,35 +10,32 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final
-
-import aiopg
-import psycopg2
-import psycopg2.errors
-import psycopg2.extensions
+from typing import Any, Final
 
 from webmacs.catalog import Snapshot
 from webmacs.config import StorageSettings
-from webmacs.errors import ConfigError, Conflict, InvalidRows, StorageUnavailable
-from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Scalar, Write, to_datetime
+from webmacs.errors import Conflict, InvalidRows, StorageUnavailable
+from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Scalar, Write, to_datetime, to_us
 from webmacs.storage import migrate, partitions
 from webmacs.storage.base import Commit, Row, Storage
+from webmacs.storage.connections import Address, Connections, StoredAlready, cut, our_errors
 
 _log = logging.getLogger(__name__)
 
 BLOCK: Final = 2**20  # ids a process takes at a time
 CHANNEL: Final = "webmacs_catalog"
-STORED_ALREADY: Final = "WM001"  # raised by webmacs_claim
+FIRST_DELAY_S: Final = 0.05
+MAX_DELAY_S: Final = 2.0
 _TIME_US: Final = "(extract(epoch FROM time) * 1000000)::bigint"
 
 _REMEMBER: Final = "INSERT INTO batches VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
-
-# Classes of SQLSTATE (PostgreSQL documentation, appendix A) that say the request itself is at fault: feature, data,
-# cardinality, integrity, syntax or access rule, program limit, raised by a function.
-_AT_FAULT: Final = frozenset({"0A", "21", "22", "23", "42", "54", "P0"})
+# What is skipped before a placeholder is looked for: strings, quoted names, comments and casts.
+_PLACEHOLDER: Final = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*|::|:([a-z_][a-z0-9_]*)""")
+_FIRST_US: Final = to_us(datetime.min.replace(tzinfo=UTC))
+_LAST_US: Final = to_us(datetime.max.replace(tzinfo=UTC))
 
 
 class PostgresStorage(Storage):
@@ -48,22 +45,9 @@ class PostgresStorage(Storage):
 
     def __init__(self, settings: StorageSettings, url: str) -> None:
         super().__init__(settings, url)
-        try:
-            self._dsn = psycopg2.extensions.make_dsn(
-                url,
-                application_name="webmacs",
-                # The server gives up a little after we have, for a statement whose connection we have closed.
-                options=f"-c statement_timeout={int((settings.statement_timeout_s + 1) * 1000)} -c timezone=UTC",
-                connect_timeout=max(2, int(settings.connect_timeout_s)),  # libpq's own, for blocking connections
-                keepalives_idle=30,
-                keepalives_interval=10,
-                keepalives_count=3,
-                tcp_user_timeout=int(settings.statement_timeout_s * 2000),
-            )
-        except psycopg2.Error as error:
-            raise ConfigError("storage.url is not a PostgreSQL connection string") from error
-        self._ingest = Connections(self._connect, 1, settings)
-        self._rest = Connections(self._connect, settings.pool_size, settings)
+        self._address = Address(url, settings)
+        self._ingest = Connections(self._address, 1, settings)
+        self._rest = Connections(self._address, settings.pool_size, settings)
         self._ids: tuple[int, int] = (0, 0)  # the next id, and the end of the block it is from
         self._listener: asyncio.Task[None] | None = None
         self._named = lru_cache(maxsize=256)(_named)
@@ -81,8 +65,7 @@ class PostgresStorage(Storage):
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.wait([self._listener])
-        self._ingest.close()
-        self._rest.close()
+        await asyncio.gather(self._ingest.close(), self._rest.close())
 
     async def ping(self) -> None:
         """See `Storage`."""
@@ -97,10 +80,21 @@ class PostgresStorage(Storage):
 
     async def migrate(self) -> None:
         """See `Storage`."""
-        if await self.revision() == migrate.head():
+        if not await self._out_of_date():
             return
-        with _our_errors():
-            await asyncio.to_thread(migrate.upgrade, "postgresql+psycopg2", lambda: psycopg2.connect(self._dsn))
+        opened: list[Any] = []
+
+        def connect() -> Any:
+            opened.append(self._address.connect_blocking(migrate.LIMIT_S))
+            return opened[-1]
+
+        try:
+            with our_errors():
+                async with asyncio.timeout(migrate.LIMIT_S):
+                    await asyncio.to_thread(migrate.upgrade, "postgresql+psycopg2", connect)
+        finally:
+            for connection in opened:  # closed, unless nobody waits any more: then the thread must not either
+                cut(connection)
 
     def watch(self, changed: Callable[[], None]) -> None:
         """See `Storage`. LISTENs on a connection of its own; triggers NOTIFY whoever made the change."""
@@ -147,8 +141,8 @@ class PostgresStorage(Storage):
                 for write in commit.writes:
                     statement = self._named(write.statement)
                     statements += [cursor.mogrify(statement, row).decode() for row in write.rows]
-                await cursor.execute(";".join(statements))
-        except _StoredAlready:
+                await cursor.execute("\n;".join(statements))  # a statement may end in a comment
+        except StoredAlready:
             _log.info("commit %d had been stored by an attempt whose answer was lost", commit.seq)
         except Conflict as error:
             raise InvalidRows(str(error)) from error
@@ -168,12 +162,11 @@ class PostgresStorage(Storage):
         self, snapshot: Snapshot, event_id: int, *, after: tuple[int, int] = (-(2**62), 0), limit: int
     ) -> list[Datapoint]:
         """See `Storage`."""
-        beginning = after[0] < -(2**61)
         rows = await self.fetch(
             f"SELECT id, event_id, {_TIME_US}, value, experiment_id FROM datapoints"
             " WHERE event_id = :event_id AND (time, id) > (:time::timestamptz, :id) ORDER BY time, id LIMIT :limit",
             event_id=event_id,
-            time="-infinity" if beginning else to_datetime(after[0]).isoformat(),
+            time=_moment(after[0]),
             id=after[1],
             limit=limit,
         )
@@ -187,9 +180,8 @@ class PostgresStorage(Storage):
         """See `Storage`."""
         return await self.write(
             Write(
-                "DELETE FROM datapoints USING (SELECT tableoid AS part, ctid AS place FROM datapoints"
-                " WHERE event_id = :event_id LIMIT :limit) AS old"
-                " WHERE datapoints.tableoid = old.part AND datapoints.ctid = old.place AND event_id = :event_id",
+                "DELETE FROM datapoints WHERE event_id = :event_id AND time <= (SELECT max(time) FROM"
+                " (SELECT time FROM datapoints WHERE event_id = :event_id ORDER BY time LIMIT :limit) AS oldest)",
                 ({"event_id": event_id, "limit": limit},),
             )
         )
@@ -205,25 +197,15 @@ class PostgresStorage(Storage):
     # -- configuration -----------------------------------------------------------------------------------------
 
     async def write(self, *writes: Write) -> int:
-        """See `Storage`.
-
-        Not in aiopg's own `Transaction`, which warns when it is interrupted; here a connection that comes back in the
-        middle of a transaction is closed, which undoes it.
-        """
+        """See `Storage`."""
         changed = 0
-        async with self._rest.cursor() as cursor:
-            await cursor.execute("BEGIN")
-            try:
-                for write in writes:
-                    changed = 0
-                    for row in write.rows:
-                        await cursor.execute(self._named(write.statement), row)
-                        changed += cursor.rowcount
-            except psycopg2.Error:
-                if not cursor.connection.closed:
-                    await cursor.execute("ROLLBACK")
-                raise
-            await cursor.execute("COMMIT")
+        async with self._rest.transaction() as cursor:
+            for write in writes:
+                changed = 0
+                statement = self._named(write.statement)
+                for row in write.rows:
+                    await cursor.execute(statement, row)
+                    changed += max(0, cursor.rowcount)
         return changed
 
     async def fetch(self, statement: str, **parameters: Scalar) -> list[Row]:
@@ -232,28 +214,16 @@ class PostgresStorage(Storage):
             await cursor.execute(self._named(statement), parameters)
             return list(await cursor.fetchall())
 
-    # -- connections -------------------------------------------------------------------------------------------
-
-    async def _connect(self) -> aiopg.Connection:
-        return await aiopg.connect(
-            self._dsn,
-            timeout=self.settings.statement_timeout_s,
-            enable_hstore=False,
-            enable_json=False,
-            enable_uuid=False,
-        )
-
     async def _listen(self, changed: Callable[[], None]) -> None:
-        delay = 0.05
+        delay_s = FIRST_DELAY_S
         while True:
             try:
-                with _our_errors():
-                    async with asyncio.timeout(self.settings.connect_timeout_s):
-                        connection = await self._connect()
+                with our_errors():
+                    connection = await self._address.connect()
                     try:
                         async with connection.cursor() as cursor:
                             await cursor.execute(f"LISTEN {CHANNEL}")
-                        delay = 0.05
+                        delay_s = FIRST_DELAY_S
                         changed()  # what happened while nobody listened
                         while True:
                             await connection.notifies.get()
@@ -262,96 +232,8 @@ class PostgresStorage(Storage):
                         connection.close()
             except (StorageUnavailable, InvalidRows) as error:
                 _log.debug("not listening for changes: %s", error)
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            delay = min(delay * 2, 2.0)
-
-
-class Connections:
-    """A few connections, lent one at a time.
-
-    Not aiopg's pool: that one connects while it holds the lock that giving a connection back needs, so a connection
-    attempt that hangs stops those that are done. Here a slot is all that is waited for.
-    """
-
-    def __init__(
-        self, connect: Callable[[], Awaitable[aiopg.Connection]], size: int, settings: StorageSettings
-    ) -> None:
-        self._connect = connect
-        self._settings = settings
-        self._slots = asyncio.Semaphore(size)
-        self._idle: list[aiopg.Connection] = []
-        self._closed = False
-
-    @asynccontextmanager
-    async def cursor(self) -> AsyncIterator[aiopg.Cursor]:
-        """A cursor on a connection of one's own. Everything the driver raises inside becomes ours."""
-        with _our_errors():
-            async with asyncio.timeout(self._settings.statement_timeout_s):
-                await self._slots.acquire()
-            try:
-                connection = await self._take()
-                try:
-                    async with connection.cursor(timeout=self._settings.statement_timeout_s) as cursor:
-                        yield cursor
-                finally:
-                    self._give_back(connection)
-            finally:
-                self._slots.release()
-
-    def close(self) -> None:
-        """Close what is idle, and what is lent when it comes back."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop().close()
-
-    async def _take(self) -> aiopg.Connection:
-        if self._closed:
-            raise StorageUnavailable("the storage is closed")
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.closed:
-                return connection
-        async with asyncio.timeout(self._settings.connect_timeout_s):
-            return await self._connect()
-
-    def _give_back(self, connection: aiopg.Connection) -> None:
-        idle = psycopg2.extensions.TRANSACTION_STATUS_IDLE
-        if self._closed or connection.closed or connection.raw.get_transaction_status() != idle:
-            connection.close()
-        else:
-            self._idle.append(connection)
-
-
-class _StoredAlready(InvalidRows):
-    """An earlier attempt at this commit got through."""
-
-
-@contextmanager
-def _our_errors() -> Iterator[None]:
-    """The boundary: what the driver raises becomes ours."""
-    try:
-        yield
-    except psycopg2.errors.UniqueViolation as error:
-        raise Conflict(str(error).strip()) from error
-    except psycopg2.Error as error:
-        code = error.pgcode or ""
-        if code == STORED_ALREADY:
-            raise _StoredAlready(str(error).strip()) from error
-        if code[:2] in _AT_FAULT or (not code and type(error) is psycopg2.ProgrammingError):  # "can't adapt"
-            raise InvalidRows(str(error).strip()) from error
-        raise StorageUnavailable(str(error).strip() or type(error).__name__) from error
-    except TimeoutError as error:  # aiopg has closed the connection; it is an OSError, so it comes first
-        raise StorageUnavailable("the database did not answer in time") from error
-    except OSError as error:
-        raise StorageUnavailable(str(error)) from error
-    except (ValueError, OverflowError) as error:  # U+0000 and lone surrogates in a text
-        raise InvalidRows(str(error)) from error
-    except asyncio.CancelledError as error:
-        # aiopg turns a statement cancelled by the server into this (aiopg#537); a real one has been asked for.
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise StorageUnavailable("the database cancelled the statement") from error
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            delay_s = min(delay_s * 2, MAX_DELAY_S)
 
 
 def _insert(first_id: int, readings: Sequence[Reading]) -> str:
@@ -368,6 +250,17 @@ def _insert(first_id: int, readings: Sequence[Reading]) -> str:
     )
 
 
+def _moment(time_us: int) -> str:
+    """A time as PostgreSQL reads it; beyond what it can tell, one of its infinities."""
+    if time_us < _FIRST_US:
+        return "-infinity"
+    return "infinity" if time_us > _LAST_US else to_datetime(time_us).isoformat()
+
+
 def _named(statement: str) -> str:
-    """`:name` placeholders as psycopg2 writes them; `::type` and literal percent signs stay what they are."""
-    return re.sub(r"(?<!:):([a-z_]+)", r"%(\1)s", statement.replace("%", "%%"))
+    """`:name` placeholders as psycopg2 writes them; whatever else has a colon or a percent sign stays what it is."""
+
+    def written(match: re.Match[str]) -> str:
+        return f"%({match[1]})s" if match[1] else match[0]
+
+    return _PLACEHOLDER.sub(written, statement.replace("%", "%%"))

@@ -12,11 +12,9 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from filelock import FileLock, Timeout
 
@@ -26,32 +24,15 @@ from webmacs.errors import ConfigError, Conflict, InvalidRows, StorageError, Sto
 from webmacs.model import BatchKey, BatchRecord, Datapoint, Scalar, Write
 from webmacs.storage import migrate
 from webmacs.storage.base import Commit, Row, Storage
+from webmacs.storage.workers import Workers, our_errors, transaction
 
-T = TypeVar("T")
-
+BLOCK: Final = 2**20  # ids a process takes at a time
 COLUMNS: Final = 5
 PROGRESS_STEPS: Final = 50_000  # virtual machine instructions between two looks at a query's deadline
 
-# The primary result codes (https://sqlite.org/rescode.html) that a later attempt may not meet again.
-_PASSING: Final = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_NOTADB,
-    }
-)
-
 _CLAIM: Final = (
-    "INSERT INTO commits (run, seq, started_us) VALUES (?, ?, ?)"
-    " ON CONFLICT (run) DO UPDATE SET seq = excluded.seq WHERE commits.seq < excluded.seq"
+    "INSERT INTO commits (run, seq, committed_us) VALUES (?, ?, ?) ON CONFLICT (run) DO UPDATE"
+    " SET seq = excluded.seq, committed_us = excluded.committed_us WHERE commits.seq < excluded.seq"
 )
 _REMEMBER: Final = "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -66,20 +47,20 @@ class SqliteStorage(Storage):
         self.path = Path(url.removeprefix("sqlite:///"))
         if not url.startswith("sqlite:///") or not self.path.name:
             raise ConfigError(f"storage.url: {url!r} is not like sqlite:///file.db")
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
-        self._readers = ThreadPoolExecutor(settings.pool_size, thread_name_prefix="sqlite-reader")
-        self._local = threading.local()
-        self._reading: list[sqlite3.Connection] = []
-        self._db: sqlite3.Connection | None = None
+        limit_s = 2 * settings.statement_timeout_s  # to wait for a thread, and for its work
+        self._writer = Workers(self.path, 1, self._connect_to_write, limit_s)
+        self._readers = Workers(self.path, settings.pool_size, self._connect_to_read, limit_s)
+        self._reading = threading.local()  # the deadline of each reader's query
+        self._connected = 0  # how many times the writer has connected
         self._lock = FileLock(f"{self.path}.lock")
-        self._next_id = 1
+        self._ids: tuple[int, int] = (0, 0)  # the next id, and the end of the block it is from
         self._watcher: asyncio.Task[None] | None = None
 
     # -- life --------------------------------------------------------------------------------------------------
 
     async def open(self, *, serving: bool = False) -> None:
         """See `Storage`."""
-        if serving:
+        if serving and not self._lock.is_locked:
             try:
                 self._lock.acquire(timeout=0)
             except Timeout:
@@ -91,21 +72,15 @@ class SqliteStorage(Storage):
         if self.settings.migrate:
             await self.migrate()
         await self._check_revision()
-        await self._write(self._connect)
+        await self._writer.run(lambda _db: None)
 
     async def close(self) -> None:
         """See `Storage`."""
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.wait([self._watcher])
-        await asyncio.to_thread(self._readers.shutdown)
-        for reader in self._reading:
-            reader.close()
-        self._reading.clear()
-        if self._db is not None:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._db.close)
-            self._db = None
-        await asyncio.to_thread(self._writer.shutdown)
+        await self._readers.close()
+        await self._writer.close()  # the last one: that folds the log into the file
         self._lock.release()
 
     async def ping(self) -> None:
@@ -114,6 +89,8 @@ class SqliteStorage(Storage):
 
     async def revision(self) -> str | None:
         """See `Storage`."""
+        if not await asyncio.to_thread(self.path.exists):
+            return None
         if not await self.fetch("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"):
             return None
         rows = await self.fetch("SELECT version_num FROM alembic_version")
@@ -121,7 +98,8 @@ class SqliteStorage(Storage):
 
     async def migrate(self) -> None:
         """See `Storage`."""
-        await self._write(self._migrate)
+        if await self._out_of_date():
+            await asyncio.to_thread(self._migrate)
 
     def watch(self, changed: Callable[[], None]) -> None:
         """See `Storage`. Asks the writer's connection for `data_version`, which moves with commits of others only."""
@@ -130,24 +108,25 @@ class SqliteStorage(Storage):
     # -- the hot path ------------------------------------------------------------------------------------------
 
     async def reserve(self, count: int) -> int:
-        """See `Storage`. This process is the only one that stores readings, so it counts by itself."""
-        first_id = self._next_id
-        self._next_id += count
+        """See `Storage`. Ids come in blocks, so that a command that imports beside the server never meets it."""
+        first_id, end = self._ids
+        if first_id + count > end:
+            size = -(-count // BLOCK) * BLOCK
+            first_id = await self._writer.run(lambda db: _take_ids(db, size))
+            end = first_id + size
+        self._ids = (first_id + count, end)
         return first_id
 
     async def recall(self, keys: Collection[BatchKey]) -> Mapping[BatchKey, BatchRecord]:
         """See `Storage`."""
-        statement = (
-            "SELECT user_id, batch_id, digest, accepted, invalid, unlinked, skewed, time_us FROM batches"
-            f" WHERE (user_id, batch_id) IN (VALUES {','.join(['(?, ?)'] * len(keys))})"
-        )
-        parameters = [part for key in keys for part in key]
-        rows = await self._write(lambda: self._connection.execute(statement, parameters).fetchall())
-        return {BatchKey(row[0], row[1]): BatchRecord(BatchKey(row[0], row[1]), *row[2:]) for row in rows}
+        return await self._writer.run(lambda db: _recall(db, list(keys)))
 
     async def append(self, commit: Commit) -> None:
         """See `Storage`."""
-        await self._write(lambda: self._append(commit))
+        try:
+            await self._writer.run(lambda db: self._append(db, commit))
+        except Conflict as error:
+            raise InvalidRows(str(error)) from error
 
     # -- readings ----------------------------------------------------------------------------------------------
 
@@ -204,55 +183,55 @@ class SqliteStorage(Storage):
 
     async def write(self, *writes: Write) -> int:
         """See `Storage`."""
-        return await self._write(lambda: self._transaction(writes))
+        return await self._writer.run(lambda db: _write(db, writes))
 
     async def fetch(self, statement: str, **parameters: Scalar) -> list[Row]:
         """See `Storage`."""
-        return await self._bounded(self._readers, lambda: self._fetch(statement, parameters))
+        return await self._readers.run(lambda db: self._fetch(db, statement, parameters))
 
     # -- in the threads ----------------------------------------------------------------------------------------
 
-    @property
-    def _connection(self) -> sqlite3.Connection:
-        if self._db is None:
-            self._connect()
-        assert self._db is not None
-        return self._db
-
-    def _connect(self) -> None:
-        db = sqlite3.connect(
-            self.path,
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}",
+            uri=True,
             timeout=self.settings.statement_timeout_s,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=8,  # a statement for a whole commit is large
         )
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-        rows = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'datapoints'").fetchall()
-        self._next_id = max(self._next_id, rows[0][0] + 1 if rows else 1)
-        self._db = db
+
+    def _connect_to_write(self) -> sqlite3.Connection:
+        db = self._connect("rw")  # a file that has gone is not made again, empty: that would swallow what is stored
+        try:
+            db.execute("PRAGMA journal_mode = WAL")  # it is already, unless the file comes from a backup
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            db.close()
+            raise
+        self._connected += 1
+        return db
+
+    def _connect_to_read(self) -> sqlite3.Connection:
+        db = self._connect("ro")
+        db.set_progress_handler(lambda: time.monotonic() > self._reading.deadline, PROGRESS_STEPS)
+        return db
 
     def _migrate(self) -> None:
-        def connect() -> sqlite3.Connection:
-            return sqlite3.connect(
-                self.path, timeout=self.settings.statement_timeout_s, isolation_level=None, check_same_thread=False
-            )
+        with our_errors(self.path):
+            db = self._connect("rwc")
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+            finally:
+                db.close()
+            migrate.upgrade("sqlite", lambda: self._connect("rw"))
 
-        db = connect()
-        try:
-            tables = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchall()
-            if tables and db.execute("SELECT version_num FROM alembic_version").fetchall() == [(migrate.head(),)]:
-                return
-            db.execute("PRAGMA journal_mode = WAL")
-        finally:
-            db.close()
-        migrate.upgrade("sqlite", connect)
-
-    def _append(self, commit: Commit) -> None:
-        db = self._connection
-        with _transaction(db):
+    def _append(self, db: sqlite3.Connection, commit: Commit) -> None:
+        _check_texts(record.key.batch_id for record in commit.batches)
+        for write in commit.writes:
+            _check(write)
+        with transaction(db):
             claim = db.execute(_CLAIM, (self.run, commit.seq, time.time_ns() // 1000))
             if claim.rowcount == 0:
                 return  # an earlier attempt got through
@@ -271,79 +250,18 @@ class SqliteStorage(Storage):
             for write in commit.writes:
                 db.executemany(write.statement, write.rows)
 
-    def _transaction(self, writes: Collection[Write]) -> int:
-        db = self._connection
-        changed = 0
-        try:
-            with _transaction(db):
-                for write in writes:
-                    changed = sum(db.execute(write.statement, row).rowcount for row in write.rows)
-        except sqlite3.IntegrityError as error:
-            if error.sqlite_errorcode in {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}:
-                raise Conflict(str(error)) from error
-            raise
-        return changed
-
-    def _fetch(self, statement: str, parameters: Mapping[str, Scalar]) -> list[Row]:
-        db: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if db is None:
-            db = sqlite3.connect(
-                f"{self.path.resolve().as_uri()}?mode=ro",
-                uri=True,
-                timeout=self.settings.statement_timeout_s,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            db.set_progress_handler(lambda: time.monotonic() > self._local.deadline, PROGRESS_STEPS)
-            self._local.db = db
-            self._reading.append(db)
-        self._local.deadline = time.monotonic() + self.settings.statement_timeout_s
+    def _fetch(self, db: sqlite3.Connection, statement: str, parameters: Mapping[str, Scalar]) -> list[Row]:
+        _check_texts(parameters.values())
+        self._reading.deadline = time.monotonic() + self.settings.statement_timeout_s
         return db.execute(statement, parameters).fetchall()
 
-    @contextmanager
-    def _our_errors(self) -> Iterator[None]:
-        """The boundary: what the driver raises becomes ours."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", None)
-            if code is not None and code & 0xFF in _PASSING:
-                raise StorageUnavailable(f"{self.path}: {error}") from error
-            raise InvalidRows(str(error)) from error
-        except (OverflowError, UnicodeEncodeError) as error:
-            raise InvalidRows(str(error)) from error
-
-    # -- between loop and threads ------------------------------------------------------------------------------
-
-    async def _write(self, work: Callable[[], T]) -> T:
-        return await self._bounded(self._writer, work)
-
-    async def _bounded(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        """Run in a thread for at most twice the statement's timeout; what runs longer ends later, by itself."""
-
-        def guarded() -> T:
-            with self._our_errors():
-                return work()
-
-        try:
-            future = asyncio.get_running_loop().run_in_executor(executor, guarded)
-        except RuntimeError as error:
-            raise StorageUnavailable("the storage is closed") from error
-        try:
-            async with asyncio.timeout(2 * self.settings.statement_timeout_s):
-                return await asyncio.shield(future)
-        except TimeoutError as error:
-            future.add_done_callback(_retrieve)
-            raise StorageUnavailable(f"{self.path} did not answer in time") from error
-        except asyncio.CancelledError:
-            future.add_done_callback(_retrieve)
-            raise
+    # -- changes made elsewhere --------------------------------------------------------------------------------
 
     async def _poll(self, changed: Callable[[], None]) -> None:
         seen: object = None
         while True:
             try:
-                version = await self._write(lambda: self._connection.execute("PRAGMA data_version").fetchone())
+                version = await self._writer.run(self._version)
             except StorageError:
                 version = None  # whatever happened meanwhile, look again
             if version is not None and version != seen:
@@ -351,20 +269,55 @@ class SqliteStorage(Storage):
             seen = version
             await asyncio.sleep(self.settings.poll_interval_s)
 
-
-def _retrieve(future: asyncio.Future[T]) -> None:
-    """Nobody waits any more; take the exception so that it is not reported as never retrieved."""
-    if not future.cancelled():
-        future.exception()
+    def _version(self, db: sqlite3.Connection) -> tuple[int, int]:
+        """Moves with each commit of others; of no meaning beside that of another connection."""
+        return self._connected, db.execute("PRAGMA data_version").fetchone()[0]
 
 
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
+def _take_ids(db: sqlite3.Connection, count: int) -> int:
+    with transaction(db):
+        db.execute(
+            "INSERT INTO sqlite_sequence (name, seq) SELECT 'datapoints', 0"
+            " WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'datapoints')"
+        )
+        taken = db.execute(
+            "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'datapoints' RETURNING seq", (count,)
+        ).fetchall()
+    return int(taken[0][0]) - count + 1
+
+
+def _recall(db: sqlite3.Connection, keys: list[BatchKey]) -> dict[BatchKey, BatchRecord]:
+    records = {}
+    most = db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // 2
+    for start in range(0, len(keys), most):
+        asked = keys[start : start + most]
+        rows = db.execute(
+            "SELECT user_id, batch_id, digest, accepted, invalid, unlinked, skewed, time_us FROM batches"
+            f" WHERE (user_id, batch_id) IN (VALUES {','.join(['(?, ?)'] * len(asked))})",
+            [part for key in asked for part in key],
+        )
+        for user_id, batch_id, *answer in rows.fetchall():
+            key = BatchKey(user_id, batch_id)
+            records[key] = BatchRecord(key, *answer)
+    return records
+
+
+def _write(db: sqlite3.Connection, writes: Collection[Write]) -> int:
+    for write in writes:
+        _check(write)
+    changed = 0
+    with transaction(db):
+        for write in writes:
+            changed = sum(max(0, db.execute(write.statement, row).rowcount) for row in write.rows)
+    return changed
+
+
+def _check(write: Write) -> None:
+    for row in write.rows:
+        _check_texts(row.values())
+
+
+def _check_texts(values: Iterable[Scalar]) -> None:
+    """SQLite would store a U+0000, and then show a text only up to there."""
+    if any(isinstance(value, str) and "\0" in value for value in values):
+        raise InvalidRows("a text must not hold U+0000")

@@ -24,7 +24,7 @@ SELECT id FROM ids WHERE id IS NOT NULL AND id NOT IN (SELECT id FROM events)
 
 
 async def keep_house(storage: Storage, settings: StorageSettings, now_us: int, batches_kept_us: int) -> None:
-    """Make room ahead; forget old batch identities, ended runs, readings past retention and those of deleted events.
+    """Make room ahead; forget old batch identities and runs, readings past retention and those of deleted events.
 
     In small transactions, so that ingestion never waits for long. Raises `StorageUnavailable`; what is left is done
     the next time.
@@ -38,7 +38,7 @@ async def keep_house(storage: Storage, settings: StorageSettings, now_us: int, b
     while await storage.write(old_batches):
         continue
     old_runs: dict[str, Scalar] = {"before_us": now_us - RUNS_KEPT_US, "run": storage.run}
-    await storage.write(Write("DELETE FROM commits WHERE started_us < :before_us AND run <> :run", (old_runs,)))
+    await storage.write(Write("DELETE FROM commits WHERE committed_us < :before_us AND run <> :run", (old_runs,)))
     if settings.retention_days:
         while await storage.expire(now_us - settings.retention_days * DAY_US, CHUNK):
             continue

@@ -2,5 +2,6 @@
 
 from alembic import context
 
-context.configure(connection=context.config.attributes["connection"])
+# That connection is in a transaction already, on SQLite too, and whoever opened it commits.
+context.configure(connection=context.config.attributes["connection"], transactional_ddl=True)
 context.run_migrations()

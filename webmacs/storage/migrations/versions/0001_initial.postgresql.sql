@@ -126,13 +126,14 @@ CREATE INDEX batches_time ON batches USING brin (time_us);
 CREATE TABLE commits (
     run text PRIMARY KEY,
     seq bigint NOT NULL,
-    started_us bigint NOT NULL
+    committed_us bigint NOT NULL
 ) WITH (fillfactor = 10);
 
 CREATE FUNCTION webmacs_claim(this_run text, this_seq bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO commits (run, seq, started_us) VALUES (this_run, this_seq, extract(epoch FROM now()) * 1000000)
-        ON CONFLICT (run) DO UPDATE SET seq = this_seq WHERE commits.seq < this_seq;
+    INSERT INTO commits (run, seq, committed_us) VALUES (this_run, this_seq, extract(epoch FROM now()) * 1000000)
+        ON CONFLICT (run) DO UPDATE SET seq = this_seq, committed_us = excluded.committed_us
+        WHERE commits.seq < this_seq;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'commit % of run % is stored already', this_seq, this_run USING ERRCODE = 'WM001';
     END IF;

@@ -122,7 +122,7 @@ CREATE INDEX batches_time ON batches (time_us);
 CREATE TABLE commits (
     run TEXT PRIMARY KEY,
     seq INTEGER NOT NULL,
-    started_us INTEGER NOT NULL
+    committed_us INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- What people query: time as ISO 8601 text with its offset.

@@ -1,0 +1,75 @@
+"""What tests give a storage: readings, identities of batches, commits of them; and what they find in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from webmacs.catalog import Snapshot
+from webmacs.model import BatchKey, BatchRecord, Event, Experiment, Reading, Write
+from webmacs.storage import records
+from webmacs.storage.base import Commit, Row, Storage
+
+T0 = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+
+UNKNOWN_EVENT = Event(2_000_000_000, "nobody-knows", "Nobody knows", "V", "sensor", 0.0, 1.0)
+
+
+def reading(
+    value: float = 1.0, event: Event = UNKNOWN_EVENT, time_us: int = T0, experiment: Experiment | None = None
+) -> Reading:
+    return Reading(event, time_us, value, experiment)
+
+
+def record(batch_id: str, user_id: int = 7, **numbers: int) -> BatchRecord:
+    answer = {"accepted": 1, "invalid": 2, "unlinked": 3, "skewed": 4, "time_us": T0, **numbers}
+    return BatchRecord(BatchKey(user_id, batch_id), f"digest of {batch_id}", **answer)
+
+
+async def commit(
+    storage: Storage,
+    seq: int,
+    readings: Sequence[Reading] = (),
+    batches: Sequence[BatchRecord] = (),
+    writes: Sequence[Write] = (),
+) -> Commit:
+    """A commit with ids reserved for its readings."""
+    return Commit(seq, await storage.reserve(len(readings)), readings, batches, writes)
+
+
+async def new_event(storage: Storage, name: str = "Sensor") -> Event:
+    public_id = await records.add_event(storage, name=name, unit="V", now_us=T0)
+    return (await snapshot(storage)).events[public_id]
+
+
+async def new_experiment(storage: Storage, name: str = "Run") -> Experiment:
+    public_id = await records.start_experiment(storage, name=name, now_us=T0)
+    found = [one for one in (await snapshot(storage)).experiments if one.public_id == public_id]
+    return found[0]
+
+
+async def snapshot(storage: Storage) -> Snapshot:
+    return await records.snapshot(storage, T0)
+
+
+async def values(storage: Storage) -> list[float]:
+    """The values of all datapoints, in the order of their ids."""
+    return [value for (value,) in await storage.fetch("SELECT value FROM datapoints ORDER BY id")]
+
+
+async def ids(storage: Storage) -> list[int]:
+    return [row_id for (row_id,) in await storage.fetch("SELECT id FROM datapoints ORDER BY id")]
+
+
+async def shown(storage: Storage) -> list[Row]:
+    """What people see who query the view."""
+    return await storage.fetch("SELECT event, value FROM readings ORDER BY value")
+
+
+def log_entry(content: str = "said") -> Write:
+    return records.log_entry(content, now_us=T0, user_id=None)
+
+
+async def logged(storage: Storage) -> list[str]:
+    return [content for (content,) in await storage.fetch("SELECT content FROM logs ORDER BY id")]

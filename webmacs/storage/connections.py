@@ -1,0 +1,208 @@
+"""Connections to PostgreSQL: the one module that knows aiopg and psycopg2."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Final
+
+import aiopg
+import psycopg2
+import psycopg2.errors
+import psycopg2.extensions
+
+from webmacs.config import StorageSettings
+from webmacs.errors import ConfigError, Conflict, InvalidRows, StorageError, StorageUnavailable
+
+STORED_ALREADY: Final = "WM001"  # raised by webmacs_claim
+
+# Classes of SQLSTATE (PostgreSQL documentation, appendix A) that say the request itself is at fault: feature, data,
+# cardinality, integrity, syntax or access rule, program limit, raised by a function.
+_AT_FAULT: Final = frozenset({"0A", "21", "22", "23", "42", "54", "P0"})
+
+
+class StoredAlready(InvalidRows):
+    """An earlier attempt at this commit got through."""
+
+
+class Address:
+    """Where a database is, and how to connect to it."""
+
+    def __init__(self, url: str, settings: StorageSettings) -> None:
+        self._settings = settings
+        # The server gives up a little after we have, for a statement whose connection we have closed.
+        timeout_ms = int((settings.statement_timeout_s + 1) * 1000)
+        try:
+            given = psycopg2.extensions.parse_dsn(url)
+            self._dsn = psycopg2.extensions.make_dsn(
+                url,
+                application_name=given.get("application_name", "webmacs"),
+                client_encoding="UTF8",
+                options=f"{given.get('options', '')} -c statement_timeout={timeout_ms} -c timezone=UTC".strip(),
+                connect_timeout=max(2, int(settings.connect_timeout_s)),  # libpq's own, for blocking connections
+                keepalives_idle=30,
+                keepalives_interval=10,
+                keepalives_count=3,
+                tcp_user_timeout=int(settings.statement_timeout_s * 2000),
+            )
+        except psycopg2.Error as error:
+            raise ConfigError("storage.url is not a PostgreSQL connection string") from error
+        self._host = given.get("host", "")
+        self._numeric = "hostaddr" in given or not _is_name(self._host)
+
+    async def connect(self) -> aiopg.Connection:
+        """A connection, within `connect_timeout_s`."""
+        async with asyncio.timeout(self._settings.connect_timeout_s):
+            return await aiopg.connect(
+                await self._resolved(),
+                timeout=self._settings.statement_timeout_s,
+                enable_hstore=False,
+                enable_json=False,
+                enable_uuid=False,
+            )
+
+    def connect_blocking(self, limit_s: float) -> psycopg2.extensions.connection:
+        """A connection for a thread of its own, whose statements may take as long as that."""
+        options = f"{psycopg2.extensions.parse_dsn(self._dsn)['options']} -c statement_timeout={int(limit_s * 1000)}"
+        return psycopg2.connect(self._dsn, options=options)
+
+    async def _resolved(self) -> str:
+        """The connection string with the addresses of its host, which libpq would look up while the loop stands."""
+        if self._numeric:
+            return self._dsn
+        found = await asyncio.get_running_loop().getaddrinfo(self._host, None, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        return psycopg2.extensions.make_dsn(
+            self._dsn, host=",".join([self._host] * len(addresses)), hostaddr=",".join(addresses)
+        )
+
+
+class Connections:
+    """A few connections, lent one at a time.
+
+    Not aiopg's pool: that one connects while it holds the lock that giving a connection back needs, so a connection
+    attempt that hangs stops those that are done. Here a slot is all that is waited for.
+    """
+
+    def __init__(self, address: Address, size: int, settings: StorageSettings) -> None:
+        self._address = address
+        self._size = size
+        self._timeout_s = settings.statement_timeout_s
+        self._slots = asyncio.Semaphore(size)
+        self._idle: list[aiopg.Connection] = []
+        self._closed = False
+
+    @asynccontextmanager
+    async def cursor(self) -> AsyncIterator[aiopg.Cursor]:
+        """A cursor on a connection of one's own. Everything the driver raises inside becomes ours."""
+        with our_errors():
+            async with asyncio.timeout(self._timeout_s):
+                await self._slots.acquire()
+            try:
+                connection = await self._take()
+                try:
+                    async with connection.cursor(timeout=self._timeout_s) as cursor:
+                        yield cursor
+                finally:
+                    self._give_back(connection)
+            finally:
+                self._slots.release()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[aiopg.Cursor]:
+        """A cursor in a transaction, undone when the body raises.
+
+        Not aiopg's own, which warns when it is interrupted; here a connection that comes back in the middle of a
+        transaction is closed, which undoes it.
+        """
+        async with self.cursor() as cursor:
+            await cursor.execute("BEGIN")
+            try:
+                yield cursor
+            except psycopg2.Error:
+                if not cursor.connection.closed:
+                    await cursor.execute("ROLLBACK")
+                raise
+            await cursor.execute("COMMIT")
+
+    async def close(self) -> None:
+        """Lend nothing any more, wait for what is lent to come back, for as long as a statement may take; close all."""
+        self._closed = True
+        taken = 0
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._timeout_s):
+                    while taken < self._size:
+                        await self._slots.acquire()
+                        taken += 1
+        finally:
+            for _ in range(taken):
+                self._slots.release()
+            while self._idle:
+                self._idle.pop().close()
+
+    async def _take(self) -> aiopg.Connection:
+        if self._closed:
+            raise StorageUnavailable("the storage is closed")
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed:
+                return connection
+        return await self._address.connect()
+
+    def _give_back(self, connection: aiopg.Connection) -> None:
+        idle = psycopg2.extensions.TRANSACTION_STATUS_IDLE
+        if self._closed or connection.closed or connection.raw.get_transaction_status() != idle:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+
+@contextmanager
+def our_errors() -> Iterator[None]:
+    """The boundary: what the driver raises becomes ours."""
+    try:
+        yield
+    except psycopg2.Error as error:
+        raise _ours(error) from error
+    except TimeoutError as error:  # aiopg has closed the connection; it is an OSError, so it comes first
+        raise StorageUnavailable("the database did not answer in time") from error
+    except OSError as error:
+        raise StorageUnavailable(str(error)) from error
+    except (ValueError, KeyError) as error:  # U+0000 or a lone surrogate in a text, a placeholder without a value
+        raise InvalidRows(f"{type(error).__name__}: {error}") from error
+    except asyncio.CancelledError as error:
+        # aiopg turns a statement cancelled by the server into this (aiopg#537); a real one has been asked for.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise StorageUnavailable("the database cancelled the statement") from error
+
+
+def _ours(error: psycopg2.Error) -> StorageError:
+    code, text = error.pgcode or "", str(error).strip() or type(error).__name__
+    if isinstance(error, psycopg2.errors.UniqueViolation):
+        return Conflict(text)
+    if code == STORED_ALREADY:
+        return StoredAlready(text)
+    if code[:2] in _AT_FAULT or (not code and type(error) is psycopg2.ProgrammingError):  # "can't adapt"
+        return InvalidRows(text)
+    return StorageUnavailable(text)
+
+
+def cut(connection: psycopg2.extensions.connection) -> None:
+    """End what a blocking connection waits for, from another thread."""
+    with suppress(psycopg2.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as same:
+        same.shutdown(socket.SHUT_RDWR)
+
+
+def _is_name(host: str) -> bool:
+    """Whether it has to be looked up: not an address, not a directory of sockets, not a list for libpq to try."""
+    with suppress(ValueError):
+        ipaddress.ip_address(host)
+        return False
+    return bool(host) and not host.startswith(("/", "@")) and "," not in host
