@@ -101,9 +101,9 @@ class RawSocket:
         """Stop reading, as a browser in a suspended tab does."""
         self._writer.transport.pause_reading()  # type: ignore[attr-defined]
 
-    async def receive(self) -> tuple[int, bytes]:
+    async def receive(self, timeout_s: float = TIMEOUT_S) -> tuple[int, bytes]:
         """The next frame: opcode and payload."""
-        async with asyncio.timeout(TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             first, second = await self._reader.readexactly(2)
             assert first & 0xF0 == 0x80, "final, without reserved bits"
             assert not second & 0x80, "a server does not mask"
@@ -112,9 +112,9 @@ class RawSocket:
                 size = int.from_bytes(await self._reader.readexactly(2 if size == 126 else 8), "big")
             return first & 0xF, await self._reader.readexactly(size)
 
-    async def message(self) -> Any:
+    async def message(self, timeout_s: float = TIMEOUT_S) -> Any:
         """The next text message, as JSON."""
-        opcode, payload = await self.receive()
+        opcode, payload = await self.receive(timeout_s)
         assert opcode == TEXT, (opcode, payload)
         return json.loads(payload)
 

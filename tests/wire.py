@@ -11,6 +11,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from tests.plant import SECRET, Server, now_us
 from webmacs.auth import ALGORITHM
+from webmacs.model import Datapoint
 
 TELEMETRY: Final = "/ws/controller/telemetry"
 STREAM: Final = "/ws/datapoints/stream"
@@ -86,3 +87,10 @@ def claims_of(server: Server, user_public_id: str, **changes: object) -> dict[st
 def signed(claims: dict[str, Any], key: str = SECRET, algorithm: str = ALGORITHM) -> str:
     """A JWT of those claims."""
     return jwt.encode(claims, key, algorithm)
+
+
+async def history(server: Server, event: int = 0) -> list[Datapoint]:
+    """What is stored of the linked event of that number, by time."""
+    snapshot = server.parts.catalog.current
+    event_id = snapshot.events[server.plant.linked[event]].id
+    return await server.parts.storage.history(snapshot, event_id, limit=10_000)
