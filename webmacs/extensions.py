@@ -53,7 +53,7 @@ def load_storage(settings: Settings) -> Storage:
     scheme, separator, path = url.partition("://")
     if not separator:
         raise ConfigError("storage.url: there is no scheme in it; write sqlite:///file.db or postgresql://…")
-    if scheme == "sqlite" and path.startswith("/") and not path.startswith("//"):
+    if scheme == "sqlite" and path.startswith("/") and path != "/" and not path.startswith("//"):
         url = f"sqlite:///{(settings.directory / path[1:]).absolute()}"
     scheme = {"postgres": "postgresql"}.get(scheme, scheme)
     found = load_class(STORAGES, scheme, Storage, "storage.url")  # type: ignore[type-abstract]

@@ -51,34 +51,52 @@ class Address:
             )
         except psycopg2.Error as error:
             raise ConfigError("storage.url is not a PostgreSQL connection string") from error
-        self._host = given.get("host", "")
-        self._numeric = "hostaddr" in given or not _is_name(self._host)
 
     async def connect(self) -> aiopg.Connection:
-        """A connection, within `connect_timeout_s`."""
-        async with asyncio.timeout(self._settings.connect_timeout_s):
-            return await aiopg.connect(
-                await self._resolved(),
-                timeout=self._settings.statement_timeout_s,
-                enable_hstore=False,
-                enable_json=False,
-                enable_uuid=False,
-            )
+        """A connection, within `connect_timeout_s`.
+
+        One address after the other by ourselves: aiopg does not follow libpq from a socket to the next, and libpq
+        would look names up while the loop stands.
+        """
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self._settings.connect_timeout_s) as whole:
+            places = await self._places()
+            for left in range(len(places), 0, -1):
+                try:
+                    async with asyncio.timeout(((whole.when() or 0.0) - loop.time()) / left):
+                        return await self._connect(**places[-left])
+                except (psycopg2.OperationalError, TimeoutError):
+                    if left == 1:
+                        raise
+        raise StorageUnavailable("the host of storage.url has no address")
 
     def connect_blocking(self, limit_s: float) -> psycopg2.extensions.connection:
         """A connection for a thread of its own, whose statements may take as long as that."""
         options = f"{psycopg2.extensions.parse_dsn(self._dsn)['options']} -c statement_timeout={int(limit_s * 1000)}"
         return psycopg2.connect(self._dsn, options=options)
 
-    async def _resolved(self) -> str:
-        """The connection string with the addresses of its host, which libpq would look up while the loop stands."""
-        if self._numeric:
-            return self._dsn
-        found = await asyncio.get_running_loop().getaddrinfo(self._host, None, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        return psycopg2.extensions.make_dsn(
-            self._dsn, host=",".join([self._host] * len(addresses)), hostaddr=",".join(addresses)
+    async def _connect(self, **place: str) -> aiopg.Connection:
+        return await aiopg.connect(
+            psycopg2.extensions.make_dsn(self._dsn, **place),
+            timeout=self._settings.statement_timeout_s,
+            enable_hstore=False,
+            enable_json=False,
+            enable_uuid=False,
         )
+
+    async def _places(self) -> list[dict[str, str]]:
+        """Where to try: what libpq makes of its lists of hosts and ports, and of a host with several addresses."""
+        given = psycopg2.extensions.parse_dsn(self._dsn)
+        if "hostaddr" in given or "host" not in given:
+            return [{}]
+        hosts, ports = given["host"].split(","), given.get("port", "").split(",")
+        if len(ports) == 1:
+            ports *= len(hosts)
+        return [
+            {"host": host, "port": port, "hostaddr": address}
+            for host, port in zip(hosts, ports, strict=False)
+            for address in await _addresses(host)
+        ]
 
 
 class Connections:
@@ -200,9 +218,13 @@ def cut(connection: psycopg2.extensions.connection) -> None:
         same.shutdown(socket.SHUT_RDWR)
 
 
-def _is_name(host: str) -> bool:
-    """Whether it has to be looked up: not an address, not a directory of sockets, not a list for libpq to try."""
+async def _addresses(host: str) -> list[str]:
+    """The addresses of a host, none if it has none; "" for what libpq finds by itself: an address, a directory."""
     with suppress(ValueError):
-        ipaddress.ip_address(host)
-        return False
-    return bool(host) and not host.startswith(("/", "@")) and "," not in host
+        return [str(ipaddress.ip_address(host))]
+    if not host or host.startswith(("/", "@")):
+        return [""]
+    with suppress(socket.gaierror):
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return []

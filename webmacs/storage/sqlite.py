@@ -59,7 +59,9 @@ class SqliteStorage(Storage):
     # -- life --------------------------------------------------------------------------------------------------
 
     async def open(self, *, serving: bool = False) -> None:
-        """See `Storage`."""
+        """See `Storage`. Makes the file, but not the directory it is in."""
+        if not await asyncio.to_thread(self.path.parent.is_dir):  # a lock would make it
+            raise StorageUnavailable(f"{self.path}: there is no directory {self.path.parent}")
         if serving and not self._lock.is_locked:
             try:
                 self._lock.acquire(timeout=0)

@@ -1,0 +1,215 @@
+"""What every storage promises of opening, closing and its schema (`webmacs.storage.base`)."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.plant import settings_for
+from tests.storage.conftest import Opener
+from tests.storage.rows import commit, log_entry, reading, record, snapshot
+from webmacs.errors import InvalidRows, StorageError, StorageUnavailable
+from webmacs.extensions import load_storage
+from webmacs.model import Write
+from webmacs.storage import migrate
+from webmacs.storage.base import Storage
+
+
+def unopened(url: str, directory: Path, **storage: object) -> Storage:
+    return load_storage(settings_for(url, directory, storage=dict(storage)))
+
+
+async def tables(storage: Storage) -> set[str]:
+    """All that a schema consists of."""
+    of_this = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite%'"
+    if storage.scheme == "postgresql":
+        of_this = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' UNION SELECT viewname FROM pg_views"
+        of_this += " WHERE schemaname = 'public' UNION SELECT sequencename FROM pg_sequences"
+    return {name for (name,) in await storage.fetch(of_this)}
+
+
+@pytest.fixture
+def add_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Adds steps to the migrations: each a list of statements, for either dialect."""
+    copy = tmp_path / "100% of the migrations"
+    shutil.copytree(migrate.MIGRATIONS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def add(*steps: str) -> None:
+        monkeypatch.setattr(migrate, "MIGRATIONS", copy)
+        for number, statements in enumerate(steps, 2):
+            step = copy / "versions" / f"{number:04}_added.py"
+            step.write_text(
+                "from webmacs.storage.migrate import run_script\n"
+                f"revision, down_revision = '{number:04}', '{number - 1:04}'\n"
+                "def upgrade(): run_script(__file__)\n"
+            )
+            for dialect in ("sqlite", "postgresql"):
+                step.with_suffix(f".{dialect}.sql").write_text(statements)
+
+    return add
+
+
+async def test_opening_brings_an_empty_storage_up_to_date(storage_url: str, tmp_path: Path) -> None:
+    storage = unopened(storage_url, tmp_path)
+    assert await storage.revision() is None
+    await storage.open()
+    assert await storage.revision() == migrate.head()
+    await storage.ping()
+    await storage.close()
+
+
+async def test_opening_again_keeps_everything(storage: Storage, another: Opener) -> None:
+    await storage.append(await commit(storage, 1, [reading()], [record("a")], [log_entry()]))
+    await storage.close()
+    again = await another()
+    assert await again.count() == 1
+    assert await again.recall([record("a").key])
+
+
+async def test_an_empty_storage_is_refused_when_we_must_not_migrate(storage_url: str, tmp_path: Path) -> None:
+    storage = unopened(storage_url, tmp_path, migrate=False)
+    with pytest.raises(StorageError, match=r"schema is at nothing, this program needs .*: run `webmacs migrate`"):
+        await storage.open()
+    assert await storage.revision() is None
+    await storage.close()
+
+
+async def test_an_older_schema_is_refused_when_we_must_not_migrate(
+    storage: Storage, storage_url: str, tmp_path: Path, add_steps: Callable[..., None]
+) -> None:
+    found = migrate.head()
+    add_steps("CREATE TABLE later (id integer);")
+    late = unopened(storage_url, tmp_path, migrate=False)
+    with pytest.raises(StorageError, match=f"schema is at {found}, this program needs 0002: run `webmacs migrate`"):
+        await late.open()
+    await late.close()
+    assert "later" not in await tables(storage)
+
+
+@pytest.mark.parametrize("may_migrate", [True, False])
+async def test_a_newer_schema_is_refused(
+    storage: Storage, storage_url: str, tmp_path: Path, *, may_migrate: bool
+) -> None:
+    await storage.write(Write("UPDATE alembic_version SET version_num = '9999'"))
+    early = unopened(storage_url, tmp_path, migrate=may_migrate)
+    with pytest.raises(StorageError, match=r"schema is at 9999, newer than this program knows .*: upgrade webmacs"):
+        await early.open()
+    with pytest.raises(StorageError, match="newer"):
+        await early.migrate()
+    await early.close()
+
+
+async def test_a_schema_of_a_revision_nobody_knows_is_a_storage_error(
+    storage: Storage, storage_url: str, tmp_path: Path
+) -> None:
+    await storage.write(Write("UPDATE alembic_version SET version_num = '0000'"))
+    lost = unopened(storage_url, tmp_path)
+    with pytest.raises(StorageError, match="cannot be brought up to date"):
+        await lost.open()
+    await lost.close()
+
+
+async def test_migrations_that_run_side_by_side_are_done_once(storage_url: str, tmp_path: Path) -> None:
+    several = [unopened(storage_url, tmp_path) for _ in range(3)]
+    await asyncio.gather(*(one.migrate() for one in several), *(one.open() for one in several))
+    assert {await one.revision() for one in several} == {migrate.head()}
+    for seq, one in enumerate(several, 1):
+        await one.append(await commit(one, seq, [reading()]))
+    assert await several[0].count() == 3
+    for one in several:
+        await one.close()
+
+
+async def test_steps_are_done_in_order_and_only_once(
+    storage: Storage, storage_url: str, tmp_path: Path, add_steps: Callable[..., None]
+) -> None:
+    add_steps("CREATE TABLE later (id integer); -- 100%\nINSERT INTO later VALUES (1);", "UPDATE later SET id = id + 1")
+    for _ in range(2):
+        late = unopened(storage_url, tmp_path)
+        await late.open()
+        assert await late.revision() == "0003"
+        await late.close()
+    assert await storage.fetch("SELECT id FROM later") == [(2,)]
+
+
+async def test_a_migration_that_fails_leaves_an_empty_storage_empty(
+    storage_url: str, tmp_path: Path, add_steps: Callable[..., None]
+) -> None:
+    add_steps("CREATE TABLE later (id integer); INSERT INTO nowhere VALUES (1);")
+    storage = unopened(storage_url, tmp_path)
+    with pytest.raises(InvalidRows):
+        await storage.open()
+    assert await tables(storage) == set()
+    assert await storage.revision() is None
+    await storage.close()
+
+
+async def test_a_migration_that_fails_leaves_the_schema_as_it_was_and_can_be_repeated(
+    storage: Storage, storage_url: str, tmp_path: Path, add_steps: Callable[..., None]
+) -> None:
+    before = await tables(storage)
+    found = migrate.head()
+    add_steps(
+        "CREATE TABLE second (id integer); INSERT INTO logs (public_id, content, created_us) VALUES ('a', 'b', 1);",
+        "CREATE TABLE third (id integer); DROP TABLE experiments_that_are_not_there;",
+    )
+    late = unopened(storage_url, tmp_path)
+    for _ in range(2):
+        with pytest.raises(InvalidRows):
+            await late.migrate()
+        assert await late.revision() == found
+        assert await tables(storage) == before
+        assert await storage.fetch("SELECT content FROM logs") == []
+    add_steps("CREATE TABLE second (id integer);", "CREATE TABLE third (id integer);")
+    await late.open()
+    assert await tables(storage) == before | {"second", "third"}
+    await late.close()
+
+
+async def test_a_storage_that_runs_on_sees_what_was_migrated_beside_it(
+    storage: Storage, storage_url: str, tmp_path: Path, add_steps: Callable[..., None]
+) -> None:
+    add_steps("ALTER TABLE events ADD COLUMN note text;")
+    late = unopened(storage_url, tmp_path)
+    await late.open()
+    await late.close()
+    assert await storage.fetch("SELECT note FROM events") == []
+    await storage.append(await commit(storage, 1, [reading()]))
+    await snapshot(storage)
+
+
+def test_the_revision_we_need_is_the_one_alembic_takes_for_the_last() -> None:
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory(migrate.MIGRATIONS)
+    assert script.get_heads() == [migrate.head()]
+
+
+async def test_closing_again_is_harmless(storage: Storage) -> None:
+    storage.watch(lambda: None)
+    await storage.close()
+    await storage.close()
+
+
+async def test_closing_what_was_never_opened_is_harmless(storage_url: str, tmp_path: Path) -> None:
+    await unopened(storage_url, tmp_path).close()
+
+
+async def test_closing_finishes_what_runs(storage: Storage) -> None:
+    started = asyncio.create_task(storage.append(await commit(storage, 1, [reading()] * 5_000)))
+    reads = [asyncio.create_task(storage.count()) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    await storage.close()
+    await asyncio.gather(started, *reads)
+
+
+async def test_what_is_closed_is_unavailable(storage: Storage) -> None:
+    one = await commit(storage, 1, [reading()])
+    await storage.close()
+    for attempt in (storage.append(one), storage.ping(), storage.write(log_entry()), storage.fetch("SELECT 1")):
+        with pytest.raises(StorageUnavailable):
+            await attempt
