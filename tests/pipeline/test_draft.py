@@ -1,0 +1,142 @@
+"""What a transaction holds before it is one, and which readings are the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.pipeline.fakes import EVENTS, SNAPSHOT, Noted
+from tests.virtual_time import virtual_time
+from webmacs.errors import InvalidRows
+from webmacs.latest import LatestValues
+from webmacs.metrics import Metrics
+from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading
+from webmacs.pipeline.base import Batch, Contribution, Recorder, StageSettings, Stored
+from webmacs.pipeline.counts import Failures
+from webmacs.pipeline.draft import Draft
+from webmacs.pipeline.persist import Persist
+from webmacs.testing import ManualClock
+
+NOW_US = 1_000
+A, B = EVENTS["a"], EVENTS["b"]
+
+
+def reading(value: float, time_us: int = NOW_US, event: str = "a") -> Reading:
+    return Reading(EVENTS[event], time_us, value, None)
+
+
+def batch(*readings: Reading, batch_id: str | None = None, received_us: int = NOW_US) -> Batch:
+    return Batch(None, 7, received_us, batch_id=batch_id, readings=list(readings), judged_by=SNAPSHOT, digest="d")
+
+
+def draft_of(*batches: Batch, others: Sequence[Recorder] = (), latest: LatestValues | None = None) -> Draft:
+    draft = Draft(SNAPSHOT, latest or LatestValues(), Failures(Metrics(), ManualClock()))
+    for one in batches:
+        draft.record(one, Persist(StageSettings()), others)
+    return draft
+
+
+def newest(draft: Draft, first_id: int = 1) -> dict[str, tuple[int, float]]:
+    return {point.event.public_id: (point.id, point.value) for point in draft.committed(first_id).newest.values()}
+
+
+def test_a_commit_has_the_readings_of_all_batches_in_order() -> None:
+    draft = draft_of(batch(reading(1), reading(2)), batch(), batch(reading(3)))
+    commit = draft.commit(5, 100)
+    assert (commit.seq, commit.first_id, list(commit.readings)) == (5, 100, [reading(1), reading(2), reading(3)])
+    assert (commit.batches, commit.writes) == ([], [])
+
+
+def test_a_commit_has_the_writes_of_all_recorders_in_order() -> None:
+    draft = draft_of(batch(reading(1)), batch(reading(2)), others=[Noted(), Noted()])
+    statements = [write.statement for write in draft.commit(1, 1).writes]
+    assert statements == ["note [1]", "note [1]", "note [2]", "note [2]"]
+
+
+def test_a_batch_with_an_identity_is_remembered_with_its_numbers() -> None:
+    named = batch(reading(1), batch_id="x")
+    named.invalid, named.unlinked, named.skewed = 2, 3, 4
+    assert draft_of(batch(reading(0)), named).commit(1, 1).batches == [
+        BatchRecord(BatchKey(7, "x"), "d", 1, 2, 3, 4, NOW_US)
+    ]
+
+
+def test_each_batch_has_its_own_outcome() -> None:
+    first, second = batch(reading(1), reading(2)), batch(reading(3))
+    second.invalid = 1
+    assert draft_of(first, second).outcomes == [(first, Stored(2, 0, 0, 0)), (second, Stored(1, 1, 0, 0))]
+
+
+@pytest.mark.parametrize(
+    ("draft", "empty"),
+    [
+        (draft_of(), True),
+        (draft_of(batch()), True),
+        (draft_of(batch(reading(1))), False),
+        (draft_of(batch(batch_id="x")), False),
+        (draft_of(batch(), others=[Noted()]), False),
+    ],
+    ids=["no batch", "nothing left", "a reading", "an identity", "a write"],
+)
+def test_a_draft_is_empty_when_there_is_nothing_to_store(draft: Draft, empty: bool) -> None:
+    assert draft.empty is empty
+
+
+# -- the newest ------------------------------------------------------------------------------------------------------
+
+
+def test_the_newest_of_each_event_has_the_id_it_is_stored_under() -> None:
+    draft = draft_of(batch(reading(1), reading(2, event="b")), batch(reading(3)))
+    assert newest(draft, 100) == {"a": (102, 3.0), "b": (101, 2.0)}
+
+
+def test_a_late_reading_is_stored_and_is_no_news() -> None:
+    late = batch(reading(1, NOW_US - 50), received_us=NOW_US)
+    latest = LatestValues()
+    latest.load([Datapoint(1, A, NOW_US - 20, 9.0, None)])
+    draft = draft_of(late, latest=latest)
+    assert (len(draft.readings), newest(draft), late.newest) == (1, {}, {})
+
+
+def test_within_one_commit_a_late_reading_does_not_replace_a_newer_one() -> None:
+    draft = draft_of(batch(reading(1, NOW_US - 10)), batch(reading(2, NOW_US - 30)), batch(reading(3, NOW_US - 20)))
+    assert newest(draft) == {"a": (1, 1.0)}
+
+
+def test_news_of_a_batch_are_its_last_readings_that_advanced() -> None:
+    first = batch(reading(1, NOW_US - 9), reading(2, NOW_US - 5), reading(3, NOW_US - 7), reading(4, event="b"))
+    second = batch(reading(5, NOW_US - 6), reading(6, NOW_US - 5))
+    draft_of(first, second)
+    assert first.newest == {A.id: reading(2, NOW_US - 5), B.id: reading(4, event="b")}
+    assert second.newest == {A.id: reading(6, NOW_US - 5)}
+
+
+def test_drafting_changes_nothing_until_it_is_committed() -> None:
+    latest = LatestValues()
+    draft_of(batch(reading(1)), latest=latest)
+    assert dict(latest.all()) == {}
+
+
+# -- failures --------------------------------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_a_recorder_that_raises_adds_nothing_for_that_batch() -> None:
+    noted = Noted()
+    noted.fails_on = {1.0}
+    draft = draft_of(batch(reading(1.0)), batch(reading(2.0)), others=[noted])
+    assert [write.statement for write in draft.commit(1, 1).writes] == ["note [2.0]"]
+    assert len(draft.readings) == 2
+
+
+def test_when_persist_raises_the_rows_are_at_fault() -> None:
+    class Broken(Persist):
+        name = "persist"
+
+        def record(self, batch: Batch, catalog: object) -> Contribution:
+            raise KeyError("no")
+
+    draft = draft_of()
+    with pytest.raises(InvalidRows, match=r"persist: KeyError\('no'\)"):
+        draft.record(batch(reading(1)), Broken(StageSettings()), ())
