@@ -73,5 +73,5 @@ class Board:
 
 def natural(name: str) -> tuple[tuple[bool, int, str], ...]:
     """A key that sorts `Sensor 2` before `Sensor 10`, whatever the case."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
-    return tuple((True, int(part), "") if part[0] in "0123456789" else (False, 0, part) for part in parts)
+    parts = re.findall(r"[0-9]{1,18}|[^0-9]+", name.casefold())
+    return tuple((False, int(part), "") if part[0] in "0123456789" else (True, 0, part) for part in parts)

@@ -21,7 +21,7 @@ from webmacs.app import secret_key
 from webmacs.cli.access import own_address, trust
 from webmacs.cli.certificate import valid_until
 from webmacs.cli.serve import refusal, tls_context
-from webmacs.cli.setting import this_command
+from webmacs.cli.setting import plainly, this_command
 from webmacs.clock import Clock
 from webmacs.config import Settings
 from webmacs.errors import ConfigError
@@ -179,7 +179,7 @@ async def port(settings: Settings) -> Finding:
         return Finding(Grade.OK, "port", f"{where} is free; no server runs")
     health = await _health(settings) if refused.errno == errno.EADDRINUSE else None
     if health is None:
-        return Finding(Grade.FAIL, "port", f"{where}: {refused.strerror}", "stop what is there, or set server.port")
+        return Finding(Grade.FAIL, "port", f"{where}: {plainly(refused)}", "stop what is there, or set server.port")
     text = f"{where}: webmacs {health['version']} runs here and is {health['status']}"
     if health["version"] != __version__:
         return Finding(Grade.WARN, "port", text, f"restart it, this is {__version__}")

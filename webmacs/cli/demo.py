@@ -21,7 +21,7 @@ from webmacs.auth import Passwords, api_token_digest, new_api_token
 from webmacs.catalog import Snapshot
 from webmacs.cli import machine
 from webmacs.cli.serve import refusal, run, running
-from webmacs.cli.setting import forever, one_line, short_path, this_command, until_told_to_stop
+from webmacs.cli.setting import forever, one_line, plainly, short_path, this_command, until_told_to_stop
 from webmacs.config import Settings, load_settings
 from webmacs.errors import ConfigError, Conflict, NotFound, WebmacsError
 from webmacs.model import Role, User
@@ -131,7 +131,7 @@ def prepare(config: Path, port: int | None) -> Settings:
     reason = refusal(server.host, server.port)
     if reason is not None:
         where = f"{server.host}:{server.port}"
-        raise ConfigError(f"cannot listen on {where}: {reason.strerror}; choose another port with --port") from reason
+        raise ConfigError(f"cannot listen on {where}: {plainly(reason)}; choose another port with --port") from reason
     if settings is None:
         try:
             config.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import enum
 import json
-import os
 import random
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import aiohttp
 
 from webmacs.auth import INVALID_OR_EXPIRED
 from webmacs.cli.point import Point, in_list, in_message
+from webmacs.cli.setting import plainly
 from webmacs.errors import AuthError, WebmacsError
 
 LATEST: Final = "/api/v1/datapoints/latest"
@@ -248,8 +248,7 @@ def explain(error: Exception) -> str:
         instead = " instead of a WebSocket" if isinstance(error, aiohttp.WSServerHandshakeError) else ""
         return f"HTTP {error.status}{instead}"
     if isinstance(error, OSError):
-        number = error.errno or 0  # what aiohttp makes of a refused connection has no text of the system in it
-        return os.strerror(number).lower() if number > 0 else str(error.strerror or type(error).__name__).lower()
+        return plainly(error)
     return "no answer that makes sense; is it a WebMACS server?"
 
 

@@ -18,7 +18,15 @@ from aiohttp import web
 
 from webmacs import __version__, logs
 from webmacs.app import PARTS, build_app
-from webmacs.cli.setting import config_option, forever, one_line, settings_from, this_command, until_told_to_stop
+from webmacs.cli.setting import (
+    config_option,
+    forever,
+    one_line,
+    plainly,
+    settings_from,
+    this_command,
+    until_told_to_stop,
+)
 from webmacs.config import Settings
 from webmacs.errors import ConfigError, WebmacsError
 from webmacs.handlers.front import Runner
@@ -86,9 +94,7 @@ async def running(settings: Settings, app: web.Application | None = None) -> Asy
             await site.start()
         except OSError as error:
             where = f"{settings.server.host}:{settings.server.port}"
-            raise ConfigError(
-                f"server.host, server.port: cannot listen on {where}: {error.strerror or error}"
-            ) from error
+            raise ConfigError(f"server.host, server.port: cannot listen on {where}: {plainly(error)}") from error
         host, port = runner.addresses[0][:2]
         if host in {"0.0.0.0", "::"}:  # noqa: S104 - comparing, not binding
             host = "localhost"

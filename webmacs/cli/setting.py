@@ -92,6 +92,12 @@ def one_line(error: WebmacsError) -> click.ClickException:
     return click.ClickException(" ".join(str(error).split()))
 
 
+def plainly(error: OSError) -> str:
+    """What the system says, without what asyncio adds to it."""
+    number = error.errno or 0  # of a name that is not known it is negative, and no number of the system
+    return (os.strerror(number) if number > 0 else error.strerror or type(error).__name__).lower()
+
+
 @contextmanager
 def until_told_to_stop() -> Iterator[None]:
     """SIGTERM and SIGINT cancel what runs inside, once, so that it can tidy up; ending that way is no error."""

@@ -1,0 +1,95 @@
+"""What the tests of the commands share: a configuration on each storage, ports, certificates, a quiet log."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.parts import require
+from tests.plant import SECRET
+
+Configure = Callable[..., Path]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate for localhost that has signed itself, and its key."""
+
+    certificate: Path
+    key: Path
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> Configure:
+    """Writes a configuration for a storage, with more lines at its end if need be."""
+
+    def write(storage_url: str, *more: str, port: int = 0) -> Path:
+        file = tmp_path / "webmacs.toml"
+        lines = (
+            *("[server]", f"port = {port}", "shutdown_timeout_s = 1.0"),
+            *("[auth]", f'secret_key = "{SECRET}"'),
+            *("[storage]", f'url = "{storage_url}"', "startup_timeout_s = 0"),
+            *more,
+        )
+        file.write_text("\n".join(lines) + "\n", "utf-8")
+        file.chmod(0o600)
+        return file
+
+    return write
+
+
+@pytest.fixture
+def config(configure: Configure, storage_url: str) -> Path:
+    """A configuration on each storage in turn."""
+    return configure(storage_url)
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+@pytest.fixture
+def make_certificate(tmp_path: Path) -> Callable[[int], Certificate]:
+    """Makes a certificate that is good for so many days, or was until so many days ago."""
+
+    def make(days: int) -> Certificate:
+        openssl = require("openssl", "apt-get install openssl")
+        made = Certificate(tmp_path / "server.pem", tmp_path / "server.key")
+        subprocess.run(
+            [
+                *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+                *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+                *("-days", str(days), "-out", made.certificate, "-keyout", made.key),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        return made
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Iterator[None]:
+    """Commands that run in this process set up the log; the next test finds it as it was."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def files_in(directory: Path) -> list[str]:
+    """The names of all that is in a directory."""
+    return sorted(path.name for path in directory.iterdir())
