@@ -31,6 +31,8 @@ class Image:
     healthcheck: str = ""
     entrypoint: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    """What has been copied from the build's context, by any stage."""
 
     def inside(self, path: str) -> Path:
         """Where an absolute path of the image really is."""
@@ -50,7 +52,7 @@ def follow(dockerfile: Path, directory: Path, environ: dict[str, str]) -> Image:
         if instruction == "FROM":
             if name:
                 stages[name] = image.root.rename(directory / name)
-            image = Image(directory / "root", dict(environ))
+            image = Image(directory / "root", dict(environ), sources=image.sources)
             image.root.mkdir()
             name = rest.partition(" AS ")[2]
         elif instruction == "COPY":
@@ -104,6 +106,8 @@ def _copy(image: Image, rest: str, context: Path, stages: dict[str, Path]) -> No
     options = dict(word.removeprefix("--").split("=") for word in words if word.startswith("--"))
     *sources, target = [word for word in words if not word.startswith("--")]
     source_root = stages[options["from"]] if "from" in options else context
+    if "from" not in options:
+        image.sources += sources
     for source in sources:
         found = source_root / source.lstrip("/")
         place = image.inside(f"{image.directory}/{target}" if target.startswith(".") else target)

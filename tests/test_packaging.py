@@ -265,6 +265,12 @@ def test_the_image_keeps_its_readings_on_the_volume(image: Image, from_image: In
     assert from_image.database.parent == image.inside(image.volume)
 
 
+def test_the_image_is_built_from_what_is_not_ignored_and_nothing_more_is_sent_along(image: Image) -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert "*" in lines
+    assert sorted(line[1:] for line in lines if line.startswith("!")) == sorted(image.sources)
+
+
 def test_the_image_holds_neither_sources_nor_tools(image: Image) -> None:
     assert sorted(path.name for path in image.root.iterdir()) == ["etc", "opt", "var"]
 
