@@ -1,0 +1,174 @@
+"""Events, plugin instances, channels, experiments and log entries, on every storage."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.storage.rows import T0, commit, log_entry, logged, new_event, new_experiment, reading, shown, snapshot
+from webmacs.errors import Conflict, InvalidRows
+from webmacs.model import Event, Experiment
+from webmacs.storage import records
+from webmacs.storage.base import Commit, Storage
+
+
+async def add_plugin(storage: Storage, name: str = "Rig", *, enabled: bool = True) -> str:
+    return await records.add_plugin(storage, plugin_id="test", instance_name=name, now_us=T0, enabled=enabled)
+
+
+async def add_channel(storage: Storage, plugin: str, event: str | None, channel_id: str = "in0") -> str:
+    return await records.add_channel(
+        storage, plugin=plugin, channel_id=channel_id, channel_name="In", unit="V", event=event, now_us=T0
+    )
+
+
+async def linked(storage: Storage) -> set[str]:
+    return {event.name for event in (await snapshot(storage)).linked.values()}
+
+
+async def test_an_event_comes_back_as_it_was_added(storage: Storage) -> None:
+    public_id = await records.add_event(
+        storage, name="Tank 1", unit="°C", now_us=T0, type="actuator", min_value=-273, max_value=1e300
+    )
+    [event] = (await snapshot(storage)).events.values()
+    assert event == Event(event.id, public_id, "Tank 1", "°C", "actuator", -273.0, 1e300, None)
+
+
+async def test_an_event_may_bring_its_own_public_id(storage: Storage) -> None:
+    assert await records.add_event(storage, name="a", unit="V", now_us=T0, public_id="abc-123") == "abc-123"
+    assert set((await snapshot(storage)).events) == {"abc-123"}
+
+
+async def test_names_and_public_ids_that_are_taken_are_conflicts(storage: Storage) -> None:
+    await records.add_event(storage, name="a", unit="V", now_us=T0, public_id="x")
+    plugin = await add_plugin(storage, "Rig")
+    await add_channel(storage, plugin, None)
+    await new_experiment(storage, "Run")
+    for attempt in (
+        records.add_event(storage, name="a", unit="V", now_us=T0),
+        records.add_event(storage, name="b", unit="V", now_us=T0, public_id="x"),
+        add_plugin(storage, "Rig"),
+        add_channel(storage, plugin, None),
+        records.start_experiment(storage, name="Run", now_us=T0),
+    ):
+        with pytest.raises(Conflict):
+            await attempt
+
+
+async def test_the_id_of_a_removed_event_is_never_given_again(storage: Storage) -> None:
+    before = await new_event(storage)
+    await records.remove_event(storage, before.public_id)
+    assert (await new_event(storage)).id > before.id
+
+
+async def test_an_event_goes_with_its_readings_and_no_others(storage: Storage) -> None:
+    event, other = await new_event(storage, "a"), await new_event(storage, "b")
+    both = [reading(1.0, one, T0 + n) for n in range(25) for one in (event, other)]
+    await storage.append(await commit(storage, 1, both))
+    await records.remove_event(storage, event.public_id, chunk=10)
+    assert await storage.count() == 25
+    assert {name for name, _ in await shown(storage)} == {"b"}
+
+
+async def test_from_the_first_moment_of_its_removal_no_query_shows_an_events_readings(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = await new_event(storage)
+    before = await snapshot(storage)
+    await storage.append(await commit(storage, 1, [reading(1.0, event)]))
+    seen: list[object] = []
+    forget = storage.forget_event
+
+    async def look(event_id: int, limit: int) -> int:
+        seen.extend([await storage.count(), await shown(storage), await storage.latest(before)])
+        return await forget(event_id, limit)
+
+    monkeypatch.setattr(storage, "forget_event", look)
+    await records.remove_event(storage, event.public_id)
+    assert seen[:3] == [1, [], []]
+    assert await storage.count() == 0
+
+
+async def test_removing_an_event_that_is_not_there_changes_nothing(storage: Storage) -> None:
+    await new_event(storage)
+    await records.remove_event(storage, "abc")
+    assert len((await snapshot(storage)).events) == 1
+
+
+async def test_readings_committed_after_their_event_was_removed_are_never_shown(storage: Storage) -> None:
+    event = await new_event(storage)
+    late = await commit(storage, 1, [reading(1.0, event)])
+    await records.remove_event(storage, event.public_id)
+    await storage.append(late)
+    assert await new_event(storage, "next") != event
+    assert await shown(storage) == []
+
+
+async def test_events_are_linked_by_channels_of_enabled_plugin_instances(storage: Storage) -> None:
+    events = [await new_event(storage, name) for name in ("on", "off", "both", "spare")]
+    on, off = await add_plugin(storage, "On"), await add_plugin(storage, "Off", enabled=False)
+    await add_channel(storage, on, events[0].public_id, "a")
+    await add_channel(storage, off, events[1].public_id, "a")
+    await add_channel(storage, on, events[2].public_id, "b")
+    await add_channel(storage, off, events[2].public_id, "b")
+    await add_channel(storage, on, None, "c")
+    assert await linked(storage) == {"on", "both"}
+    await records.enable_plugin(storage, on, enabled=False)
+    assert await linked(storage) == set()
+    await records.enable_plugin(storage, off, enabled=True)
+    assert await linked(storage) == {"off", "both"}
+
+
+async def test_a_channel_outlives_its_event(storage: Storage) -> None:
+    event, plugin = await new_event(storage), await add_plugin(storage)
+    await add_channel(storage, plugin, event.public_id)
+    await records.remove_event(storage, event.public_id)
+    assert await records.channel_events(storage, plugin) == {"in0": None}
+
+
+async def test_the_channels_of_a_plugin_instance_are_told_with_their_events(storage: Storage) -> None:
+    event, plugin, other = await new_event(storage), await add_plugin(storage, "A"), await add_plugin(storage, "B")
+    await add_channel(storage, plugin, event.public_id, "in0")
+    await add_channel(storage, plugin, None, "in1")
+    await add_channel(storage, other, event.public_id, "in2")
+    assert await records.channel_events(storage, plugin) == {"in0": event.public_id, "in1": None}
+
+
+async def test_a_channel_of_no_plugin_instance_is_refused(storage: Storage) -> None:
+    with pytest.raises(InvalidRows):
+        await add_channel(storage, "abc", None)
+
+
+async def test_a_plugin_instance_is_found_by_name(storage: Storage) -> None:
+    assert await records.plugin_named(storage, "Rig") is None
+    public_id = await add_plugin(storage, "Rig")
+    assert await records.plugin_named(storage, "Rig") == public_id
+
+
+async def test_one_experiment_runs_at_a_time(storage: Storage) -> None:
+    first = await records.start_experiment(storage, name="1", now_us=T0)
+    with pytest.raises(Conflict):
+        await records.start_experiment(storage, name="2", now_us=T0 + 1)
+    await records.stop_experiment(storage, first, now_us=T0 + 2)
+    await records.stop_experiment(storage, first, now_us=T0 + 3)
+    second = await records.start_experiment(storage, name="2", now_us=T0 + 4)
+    experiments = (await snapshot(storage)).experiments
+    ids = [experiment.id for experiment in experiments]
+    assert experiments == (Experiment(ids[0], first, "1", T0, T0 + 2), Experiment(ids[1], second, "2", T0 + 4, None))
+
+
+async def test_of_experiments_started_at_the_same_moment_one_runs(storage: Storage) -> None:
+    results = await asyncio.gather(
+        *(records.start_experiment(storage, name=f"{n}", now_us=T0) for n in range(5)), return_exceptions=True
+    )
+    assert sum(isinstance(result, Conflict) for result in results) == 4
+    assert len((await snapshot(storage)).experiments) == 1
+
+
+async def test_a_log_entry_is_part_of_the_transaction_it_is_given_to(storage: Storage) -> None:
+    await storage.write(log_entry("written"))
+    await storage.append(await commit(storage, 1, writes=[log_entry("x" * 600)]))
+    with pytest.raises(InvalidRows):
+        await storage.append(Commit(2, 0, (), (), [log_entry("lost"), log_entry("a\0b")]))
+    assert await logged(storage) == ["written", "x" * 500]
