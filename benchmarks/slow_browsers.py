@@ -1,0 +1,73 @@
+"""`python -m benchmarks.slow_browsers`: what the others notice of a browser that does not read and one that is slow.
+
+200 healthy browsers and two controllers, with and without the two bad ones, in turn; what is compared is the 99th
+percentile of acknowledgements and of receipts, medians over the repetitions.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.crowd import Crowd, Noticed
+from benchmarks.server import Server, running
+from benchmarks.workers import Worker
+
+EVENTS = 150
+
+
+@click.command()
+@click.option("--browsers", default=198, show_default=True, help="Healthy ones; the bad ones come on top.")
+@click.option("--seconds", default=30.0, show_default=True, help="How long each measurement takes.")
+@click.option("--repeat", default=3, show_default=True, help="How often each of the two is measured.")
+def main(browsers: int, seconds: float, repeat: int) -> None:
+    """Measure on SQLite, where nothing but the server itself takes part."""
+    console = Console()
+    found: dict[bool, list[Noticed]] = {False: [], True: []}
+    with tempfile.TemporaryDirectory() as directory:
+        url = f"sqlite:///{directory}/webmacs.db"
+        with running(url, Path(directory), events=EVENTS + 1) as server:
+            memory = server.memory_mib()
+            for repetition in range(repeat):
+                for bad in (False, True):
+                    noticed = _measure(server, browsers, seconds, f"{repetition}-{bad}", bad=bad)
+                    found[bad].append(noticed)
+                    cut = f", cut after {noticed.cut_after_s:.1f} s" if noticed.cut_after_s else ""
+                    console.print(
+                        f"{'with' if bad else 'without'} the two: {len(noticed.acknowledged)} acknowledgements, "
+                        f"{len(noticed.shown)} receipts{cut}"
+                    )
+            grown = server.memory_mib() - memory
+    console.print(_table(found))
+    console.print(f"memory of the server: {memory:.0f} MiB, at the end {grown:+.0f} MiB")
+
+
+def _measure(server: Server, browsers: int, seconds: float, name: str, *, bad: bool) -> Noticed:
+    *events, asked = server.events
+    crowd = Crowd(server.port, server.operator_token, server.viewer_token, events, asked, browsers, bad, seconds, name)
+    with Worker("crowd", crowd) as worker:
+        return Noticed(**worker.result())
+
+
+def _table(found: dict[bool, list[Noticed]]) -> Table:
+    table = Table("milliseconds", "p50 without", "p50 with", "p99 without", "p99 with", "p99 ratio")
+    for name in ("acknowledged", "shown"):
+        p50 = {bad: statistics.median(_percentile(getattr(n, name), 50) for n in found[bad]) for bad in found}
+        p99 = {bad: statistics.median(_percentile(getattr(n, name), 99) for n in found[bad]) for bad in found}
+        cells = [p50[False], p50[True], p99[False], p99[True], p99[True] / p99[False]]
+        table.add_row(name, *(f"{cell:.2f}" for cell in cells))
+    return table
+
+
+def _percentile(values: Sequence[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100)[percent - 1]
+
+
+if __name__ == "__main__":
+    main()
