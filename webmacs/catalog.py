@@ -155,8 +155,8 @@ class Catalog:
             self._changed.clear()
             try:
                 await self.reload()
-            except StorageError as error:
-                _log.warning("the configuration may be out of date: %s", error)
+            except Exception as error:  # noqa: BLE001 - the one task that follows must not end
+                _log.warning("the configuration may be out of date: %s", error, exc_info=not isinstance(error, StorageError))
                 self._changed.set()
                 await asyncio.sleep(RETRY_S)
 
@@ -175,7 +175,7 @@ class Catalog:
             covers = self._asked
             try:
                 snapshot = await self._fetch()
-            except StorageError:
+            except Exception:
                 self._stale = True
                 raise
             self._stale = False

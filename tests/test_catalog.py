@@ -1,0 +1,280 @@
+"""Snapshots, their reloading, and the ids that nothing is linked to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.pipeline.fakes import EVENTS
+from tests.virtual_time import settle, virtual_time
+from webmacs.catalog import RETRY_S, Catalog, Snapshot, UnlinkedIds
+from webmacs.errors import StorageUnavailable
+from webmacs.model import ApiToken, Datapoint, Experiment, Role, User
+
+
+class Source:
+    """A storage whose configuration is a number that rises with each change; fetching takes a second."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.fetches = 0
+        self.running = 0
+        self.away = False
+        self.broken = False
+
+    async def fetch(self) -> Snapshot:
+        self.fetches += 1
+        self.running += 1
+        assert self.running == 1, "one fetch at a time"
+        seen = self.version
+        try:
+            await asyncio.sleep(1.0)
+        finally:
+            self.running -= 1
+        if self.away:
+            raise StorageUnavailable("away")
+        if self.broken:
+            raise ValueError("'owner' is not a valid Role")
+        return Snapshot(revoked=frozenset({str(seen)}))
+
+
+def version(catalog: Catalog) -> int:
+    return int(next(iter(catalog.current.revoked)))
+
+
+# -- reloading -------------------------------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_a_reload_swaps_the_snapshot_whole_and_tells_who_watches() -> None:
+    source, seen = Source(), list[Snapshot]()
+    catalog = Catalog(source.fetch)
+    catalog.watch(seen.append)
+    await catalog.reload()
+    assert seen == [catalog.current]
+    assert version(catalog) == 0
+
+
+@virtual_time
+async def test_reloads_asked_for_while_one_runs_share_the_next() -> None:
+    source = Source()
+    catalog = Catalog(source.fetch)
+    first = asyncio.create_task(catalog.reload())
+    await settle()
+    source.version = 1
+    await asyncio.gather(first, *(catalog.reload() for _ in range(100)))
+    assert (source.fetches, version(catalog)) == (2, 1)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.3, 1.0, 2.5]), min_size=1, max_size=20))
+@virtual_time
+async def test_who_has_written_and_reloaded_sees_what_was_written(pauses: list[float]) -> None:
+    source = Source()
+    catalog = Catalog(source.fetch)
+
+    async def write() -> None:
+        source.version += 1
+        written = source.version
+        await catalog.reload()
+        assert version(catalog) >= written
+
+    writers = []
+    for pause in pauses:
+        writers.append(asyncio.create_task(write()))
+        await asyncio.sleep(pause)
+    await asyncio.gather(*writers)
+    assert source.fetches <= len(pauses)
+
+
+@virtual_time
+async def test_one_that_gives_up_waiting_does_not_keep_the_others_from_the_news() -> None:
+    source = Source()
+    catalog = Catalog(source.fetch)
+    first, second = (asyncio.create_task(catalog.reload()) for _ in range(2))
+    await asyncio.sleep(0.5)
+    source.version = 1
+    first.cancel()
+    await second
+    assert version(catalog) == 1
+
+
+@virtual_time
+async def test_when_it_cannot_be_fetched_the_old_snapshot_stays_and_is_marked() -> None:
+    source = Source()
+    catalog = Catalog(source.fetch)
+    await catalog.reload()
+    source.version, source.away = 1, True
+    with pytest.raises(StorageUnavailable):
+        await catalog.reload()
+    assert (version(catalog), catalog.stale) == (0, True)
+    source.away = False
+    await catalog.reload()
+    assert (version(catalog), catalog.stale) == (1, False)
+
+
+@virtual_time
+async def test_those_who_wait_for_a_reload_that_fails_try_for_themselves() -> None:
+    source = Source()
+    catalog = Catalog(source.fetch)
+    source.away = True
+    first, second = (asyncio.create_task(catalog.reload()) for _ in range(2))
+    await asyncio.sleep(1.5)
+    source.away = False
+    await second
+    with pytest.raises(StorageUnavailable):
+        await first
+
+
+# -- following -------------------------------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_changes_made_elsewhere_are_fetched_and_a_burst_costs_one_fetch() -> None:
+    source = Source()
+    catalog = Catalog(source.fetch)
+    following = asyncio.create_task(catalog.follow())
+    await asyncio.sleep(10)
+    assert source.fetches == 0
+    source.version = 7
+    for _ in range(100):
+        catalog.changed()
+    await asyncio.sleep(10)
+    assert (source.fetches, version(catalog)) == (1, 7)
+    following.cancel()
+
+
+@virtual_time
+async def test_a_change_during_a_fetch_is_fetched_too() -> None:
+    source = Source()
+    catalog = Catalog(source.fetch)
+    following = asyncio.create_task(catalog.follow())
+    catalog.changed()
+    await asyncio.sleep(0.5)
+    source.version = 1
+    catalog.changed()
+    await asyncio.sleep(10)
+    assert (source.fetches, version(catalog)) == (2, 1)
+    following.cancel()
+
+
+@virtual_time
+async def test_while_the_storage_is_away_following_tries_again() -> None:
+    source = Source()
+    catalog = Catalog(source.fetch)
+    following = asyncio.create_task(catalog.follow())
+    source.away, source.version = True, 1
+    catalog.changed()
+    await asyncio.sleep(30)
+    assert catalog.stale
+    source.away = False
+    await asyncio.sleep(2 * (1 + RETRY_S))
+    assert (version(catalog), catalog.stale) == (1, False)
+    fetches = source.fetches
+    await asyncio.sleep(30)
+    assert source.fetches == fetches
+    following.cancel()
+
+
+@virtual_time
+async def test_following_survives_what_it_cannot_read() -> None:
+    source = Source()
+    catalog = Catalog(source.fetch)
+    following = asyncio.create_task(catalog.follow())
+    source.broken, source.version = True, 1
+    catalog.changed()
+    await asyncio.sleep(30)
+    assert catalog.stale
+    source.broken = False
+    await asyncio.sleep(2 * (1 + RETRY_S))
+    assert (version(catalog), catalog.stale) == (1, False)
+    following.cancel()
+
+
+# -- snapshots -------------------------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_knows_its_things_by_both_ids() -> None:
+    user = User(3, "u", "u@example.org", "u", Role.ADMIN, 1, 0)
+    token = ApiToken(4, "t", "token", "digest", 3, None, 0)
+    experiment = Experiment(5, "e", "Run", 0, None)
+    snapshot = Snapshot(EVENTS, {}, (experiment,), {"u": user}, {"digest": token})
+    assert snapshot.users_by_id == {3: user}
+    assert snapshot.tokens_by_id == {4: token}
+    assert snapshot.experiments_by_id == {5: experiment}
+    assert snapshot.events_by_id == {event.id: event for event in EVENTS.values()}
+
+
+def test_rows_become_datapoints_unless_their_event_is_gone() -> None:
+    experiment = Experiment(5, "e", "Run", 0, None)
+    a, b = EVENTS["a"], EVENTS["b"]
+    snapshot = Snapshot({"a": a, "b": b}, {}, (experiment,))
+    rows = [(1, a.id, 10, 1.0, 5), (2, 999, 20, 2.0, None), (3, b.id, 30, 3.0, None), (4, b.id, 40, 4.0, 6)]
+    assert snapshot.datapoints(rows) == [
+        Datapoint(1, a, 10, 1.0, experiment),
+        Datapoint(3, b, 30, 3.0, None),
+        Datapoint(4, b, 40, 4.0, None),
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.none() | st.integers(0, 10)), max_size=6), st.integers(-2, 45))
+def test_the_experiment_of_a_time_is_the_one_started_last_if_it_still_ran(
+    spans: list[tuple[int, int | None]], time_us: int
+) -> None:
+    experiments = [
+        Experiment(number, str(number), "", start, None if length is None else start + length)
+        for number, (start, length) in enumerate(sorted(spans, key=lambda span: span[0]))
+    ]
+    started = [experiment for experiment in experiments if experiment.started_us <= time_us]
+    last = started[-1] if started else None
+    runs = last is not None and (last.stopped_us is None or time_us < last.stopped_us)
+    assert Snapshot(experiments=tuple(experiments)).experiment_at(time_us) == (last if runs else None)
+
+
+# -- unlinked ids ----------------------------------------------------------------------------------------------------
+
+
+def listed(ids: UnlinkedIds) -> list[tuple[str, int, float, int, int]]:
+    return [
+        (entry.event_public_id, entry.count, entry.last_value, entry.first_seen_us, entry.last_seen_us)
+        for entry in ids.listed()
+    ]
+
+
+def test_unlinked_ids_are_listed_newest_first_with_count_and_last_value() -> None:
+    ids = UnlinkedIds(10)
+    for now_us, (name, value) in enumerate([("a", 1.0), ("b", 2.0), ("a", 3.0)]):
+        ids.saw(name, value, now_us)
+    assert listed(ids) == [("a", 2, 3.0, 0, 2), ("b", 1, 2.0, 1, 1)]
+
+
+@given(st.lists(st.integers(0, 9)), st.integers(1, 5))
+def test_only_the_ids_seen_last_are_kept(seen: list[int], limit: int) -> None:
+    ids = UnlinkedIds(limit)
+    for now_us, number in enumerate(seen):
+        ids.saw(str(number), 0.0, now_us)
+    newest_first = list(dict.fromkeys(str(number) for number in reversed(seen)))
+    assert [entry.event_public_id for entry in ids.listed()] == newest_first[:limit]
+
+
+def test_each_id_is_said_once_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "webmacs")
+    ids = UnlinkedIds(10)
+    for name in ("a", "b", "a", "a"):
+        ids.saw(name, 1.0, 0)
+    assert [record.args for record in caplog.records] == [("a",), ("b",)]
+
+
+@virtual_time
+async def test_ids_that_have_been_linked_since_are_forgotten() -> None:
+    async def fetch() -> Snapshot:
+        return Snapshot(EVENTS, {"a": EVENTS["a"]})
+
+    catalog = Catalog(fetch)
+    for name in ("a", "b"):
+        catalog.unlinked.saw(name, 1.0, 0)
+    await catalog.reload()
+    assert [entry.event_public_id for entry in catalog.unlinked.listed()] == ["b"]
