@@ -156,7 +156,8 @@ class Catalog:
             try:
                 await self.reload()
             except Exception as error:  # noqa: BLE001 - the one task that follows must not end
-                _log.warning("the configuration may be out of date: %s", error, exc_info=not isinstance(error, StorageError))
+                expected = isinstance(error, StorageError)
+                _log.warning("the configuration may be out of date: %s", error, exc_info=not expected)
                 self._changed.set()
                 await asyncio.sleep(RETRY_S)
 
