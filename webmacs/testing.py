@@ -159,7 +159,7 @@ class StageHarness(Generic[S]):
         return committed
 
     def _not_a(self, kind: str) -> TypeError:
-        return TypeError(f"{type(self.stage).__name__} is a {self.stage.kind}, not a {kind}")
+        return TypeError(f"{type(self.stage).__name__} is no {kind} but a {self.stage.kind}")
 
     async def _snapshot(self) -> Snapshot:
         return Snapshot(

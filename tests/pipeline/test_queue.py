@@ -259,6 +259,17 @@ async def test_a_sender_cancelled_in_the_moment_of_its_turn_takes_no_room_it_doe
     assert (first.cancelled(), second.done(), queue.rows) == (True, True, LIMIT)
 
 
+@virtual_time
+async def test_a_sender_cancelled_in_the_moment_it_is_refused_is_cancelled() -> None:
+    queue, _ = await full_queue()
+    sender = asyncio.create_task(queue.put(batch()))
+    await settle()
+    sender.cancel()
+    queue.close()
+    await settle()
+    assert sender.cancelled()
+
+
 # -- withdrawing, closing --------------------------------------------------------------------------------------------
 
 
