@@ -1,0 +1,1 @@
+"""Three stages for WebMACS, one of each kind."""
