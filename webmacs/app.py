@@ -37,6 +37,7 @@ from webmacs.pipeline.runner import Pipeline
 from webmacs.storage import records
 from webmacs.storage.base import Storage
 from webmacs.storage.upkeep import keep_house
+from webmacs.tasks import end
 
 _log = logging.getLogger(__name__)
 
@@ -199,9 +200,7 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
         )
     ]
     yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+    await end(*tasks)
 
 
 class SessionGuard:
@@ -232,6 +231,8 @@ async def _upkeep(parts: Parts) -> None:
             await keep_house(parts.storage, parts.settings.storage, parts.clock.now_us(), kept_us)
         except StorageError as error:
             _log.warning("house-keeping has to wait: %s", error)
+        except Exception:  # noqa: BLE001 - the one task that keeps house must not end
+            _log.exception("house-keeping failed; it goes on the next time")
         await asyncio.sleep(UPKEEP_S)
 
 

@@ -21,6 +21,7 @@ from webmacs.pipeline.observers import Listener
 from webmacs.pipeline.queue import NOT_STORED, RowQueue
 from webmacs.pipeline.retry import Retry
 from webmacs.storage.base import Storage
+from webmacs.tasks import end
 
 _log = logging.getLogger(__name__)
 
@@ -71,8 +72,7 @@ class Pipeline:
             _done, late = await asyncio.wait([self._worker], timeout=timeout_s)
             for task in late:
                 _log.error("stopping with %d rows that could not be stored", self._queue.rows)
-                task.cancel()
-                await asyncio.wait([task])
+                await end(task)
         for batch in self._queue.abandon():
             batch.settle(Refused(NOT_STORED, retry=True))
         await asyncio.gather(*(listener.close() for listener in self._listeners))

@@ -22,6 +22,7 @@ from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Scalar, Wri
 from webmacs.storage import migrate, partitions
 from webmacs.storage.base import Commit, Row, Storage
 from webmacs.storage.connections import Address, Connections, StoredAlready, cut, our_errors
+from webmacs.tasks import end
 
 _log = logging.getLogger(__name__)
 
@@ -63,8 +64,7 @@ class PostgresStorage(Storage):
     async def close(self) -> None:
         """See `Storage`."""
         if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.wait([self._listener])
+            await end(self._listener)
         await asyncio.gather(self._ingest.close(), self._rest.close())
 
     async def ping(self) -> None:

@@ -25,6 +25,7 @@ from webmacs.model import BatchKey, BatchRecord, Datapoint, Scalar, Write
 from webmacs.storage import migrate
 from webmacs.storage.base import Commit, Row, Storage
 from webmacs.storage.workers import Workers, our_errors, transaction
+from webmacs.tasks import end
 
 BLOCK: Final = 2**20  # ids a process takes at a time
 COLUMNS: Final = 5
@@ -79,8 +80,7 @@ class SqliteStorage(Storage):
     async def close(self) -> None:
         """See `Storage`."""
         if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.wait([self._watcher])
+            await end(self._watcher)
         await self._readers.close()
         await self._writer.close()  # the last one: that folds the log into the file
         self._lock.release()
