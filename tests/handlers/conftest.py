@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.conftest import BACKENDS, database
+from tests.conftest import BACKENDS, Databases
 from tests.plant import Server, furnished_server
 
 Serve = Callable[..., Awaitable[Server]]
@@ -35,6 +35,7 @@ async def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         async with furnished_server(f"sqlite:///{directory / 'test.db'}", directory) as running:
             yield running
         return
-    with database(request.getfixturevalue("postgres_base")) as url:
+    databases: Databases = request.getfixturevalue("databases")
+    with databases.empty() as url:
         async with furnished_server(url, directory) as running:
             yield running
