@@ -6,8 +6,7 @@ import asyncio
 import gc
 import threading
 import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
+from tests.conftest import Databases
 from tests.plant import settings_for
 from tests.postgres import PostgresServer
 from tests.proxy import Proxy, proxy_to
@@ -38,11 +38,15 @@ def storage_at(url: str, directory: Path, **storage: Any) -> Storage:
     return load_storage(settings_for(url, directory, storage=limits))
 
 
+@pytest.fixture(scope="module")
+def databases(stoppable: PostgresServer) -> Databases:
+    return Databases(stoppable.url())
+
+
 @pytest.fixture
-def url(stoppable: PostgresServer) -> str:
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    stoppable.execute(f"CREATE DATABASE {name}")
-    return stoppable.url(name)
+def url(databases: Databases) -> Iterator[str]:
+    with databases.empty() as made:
+        yield made
 
 
 @pytest.fixture
