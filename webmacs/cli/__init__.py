@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -11,7 +11,7 @@ from webmacs import __version__
 
 # In the order in which a newcomer meets them: what each is for, and where it is. A module is imported when its command
 # is called, so that `--help` is quick and a small command stays small; each module has its command as `command`.
-COMMANDS = {
+COMMANDS: Final = {
     "demo": ("webmacs.cli.demo", "Try WebMACS: a server that shows this machine's own readings."),
     "watch": ("webmacs.cli.watch", "Show the live readings of any server in the terminal."),
     "serve": ("webmacs.cli.serve", "Run the server until it is told to stop (SIGTERM or Ctrl-C)."),

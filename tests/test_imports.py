@@ -1,0 +1,205 @@
+"""Who may import whom, and what a module may do while it is imported: the rules of the house."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "webmacs"
+MODULES = {
+    ".".join(("webmacs", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): ast.parse(
+        path.read_text(encoding="utf-8")
+    )
+    for path in ROOT.rglob("*.py")
+    if "migrations" not in path.parts  # run by alembic, not imported
+}
+OURS = sorted(MODULES)
+
+# Who must not import what; each name stands for the module and all below it.
+MUST_NOT = [
+    ("webmacs.pipeline", ["aiohttp", "aiopg", "psycopg2", "sqlite3"]),
+    ("webmacs.pipeline", ["webmacs.handlers", "webmacs.app", "webmacs.cli", "webmacs.extensions", "webmacs.auth"]),
+    (
+        "webmacs.storage",
+        ["aiohttp", "webmacs.handlers", "webmacs.pipeline", "webmacs.hub", "webmacs.app", "webmacs.cli"],
+    ),
+    ("webmacs.handlers", ["aiopg", "psycopg2", "sqlite3", "webmacs.app", "webmacs.cli", "webmacs.extensions"]),
+    ("webmacs.hub", ["webmacs.pipeline", "webmacs.storage", "webmacs.handlers", "webmacs.catalog"]),
+    ("webmacs.catalog", ["webmacs.pipeline", "webmacs.storage", "webmacs.handlers", "webmacs.hub"]),
+    ("webmacs.config", ["webmacs.pipeline", "webmacs.storage", "webmacs.handlers", "webmacs.extensions"]),
+]
+# What only these may import.
+ONLY = [
+    ("aiohttp", ["webmacs.app", "webmacs.handlers", "webmacs.cli", "webmacs.logs"]),
+    ("aiopg", ["webmacs.storage.connections"]),
+    ("psycopg2", ["webmacs.storage.connections", "webmacs.storage.postgresql"]),
+    ("sqlite3", ["webmacs.storage.sqlite", "webmacs.storage.workers", "webmacs.storage.migrate"]),
+    ("webmacs.storage.sqlite", []),  # found by entry point
+    ("webmacs.storage.postgresql", []),
+    ("webmacs.app", ["webmacs.cli"]),
+    ("webmacs.cli", ["webmacs.cli", "webmacs.__main__"]),
+]
+# Who may name a class that comes by entry point, and which.
+MAY_NAME = {
+    ("webmacs.extensions", "Persist"),  # checks that it is the first recorder
+    ("webmacs.testing", "Filter"),  # the harness is a small pipeline
+    ("webmacs.testing", "Persist"),
+}
+SQL = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|ALTER|DROP|WITH) ")
+MUTATORS = {"add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
+
+
+def imports(module: str) -> Iterator[str]:
+    """All that a module imports anywhere in it, as `package.module` and `package.module.name`."""
+    for node in ast.walk(MODULES[module]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "absolute imports only"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, whole: str) -> bool:
+    return f"{name}.".startswith(f"{whole}.")
+
+
+def under(whole: str) -> list[str]:
+    found = [module for module in OURS if within(module, whole)]
+    assert found, f"there is no {whole}: the rule is out of date"
+    return found
+
+
+# -- imports ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", ["webmacs.model", "webmacs.errors", "webmacs.clock", "webmacs.pipeline.throttle"])
+def test_the_innermost_modules_import_the_standard_library_only(module: str) -> None:
+    assert {name.partition(".")[0] for name in imports(module)} <= set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize(("who", "what"), MUST_NOT)
+def test_a_layer_does_not_reach_for_what_is_not_its_own(who: str, what: list[str]) -> None:
+    found = [(module, name) for module in under(who) for name in imports(module) for no in what if within(name, no)]
+    assert found == []
+
+
+@pytest.mark.parametrize(("what", "who"), ONLY)
+def test_a_thing_is_known_to_those_alone_whose_business_it_is(what: str, who: list[str]) -> None:
+    allowed = {module for whole in who for module in under(whole)}
+    assert {module for module in OURS for name in imports(module) if within(name, what)} <= allowed
+
+
+def test_what_comes_by_entry_point_is_named_by_nobody() -> None:
+    points = [*entry_points(group="webmacs.stages"), *entry_points(group="webmacs.storages")]
+    classes = {point.value.replace(":", "."): point.attr for point in points if within(point.module, "webmacs")}
+    assert {"Validate", "Filter", "Persist", "Broadcast", "SqliteStorage", "PostgresStorage"} <= set(classes.values())
+    named = {(module, classes[name]) for module in OURS for name in imports(module) if name in classes}
+    assert named <= MAY_NAME
+
+
+# -- edges -----------------------------------------------------------------------------------------------------------
+
+
+def test_sql_is_written_in_the_storage_alone() -> None:
+    texts = [
+        (module, node.value)
+        for module in OURS
+        for node in ast.walk(MODULES[module])
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value)
+    ]
+    assert any(within(module, "webmacs.storage") for module, _ in texts)
+    permitted = ("webmacs.storage", "webmacs.cli.checks")  # which asks a database for its time
+    assert [found for found in texts if not any(within(found[0], whole) for whole in permitted)] == []
+
+
+def test_the_environment_and_the_command_line_are_read_by_commands_alone() -> None:
+    read = {
+        (module, f"{node.value.id}.{node.attr}")
+        for module in OURS
+        for node in ast.walk(MODULES[module])
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    } | {(module, name) for module in OURS for name in imports(module)}
+    sources = {"os.environ", "os.environb", "os.getenv", "sys.argv"}
+    readers = {module for module, name in read if name in sources}
+    assert readers
+    assert [module for module in readers if not within(module, "webmacs.cli")] == []
+
+
+# -- state and side effects ------------------------------------------------------------------------------------------
+
+
+def is_collection(value: ast.expr | None) -> bool:
+    if isinstance(value, ast.Call):
+        maker = value.func.attr if isinstance(value.func, ast.Attribute) else getattr(value.func, "id", "")
+        return maker in {"list", "dict", "set", "deque", "defaultdict", "OrderedDict", "Counter", "ChainMap", "count"}
+    return isinstance(value, (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp))
+
+
+@pytest.mark.parametrize("module", OURS)
+def test_no_module_holds_state(module: str) -> None:
+    """What is bound in a module is bound for good: no `global`, no collection that is not `Final`, and none changed."""
+    tree = MODULES[module]
+    assert [node.names for node in ast.walk(tree) if isinstance(node, ast.Global)] == []
+    bound = set[str]()
+    for node in tree.body:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            bound |= {target.id for target in targets if isinstance(target, ast.Name)}
+            final = isinstance(node, ast.AnnAssign) and "Final" in ast.dump(node.annotation)
+            assert final or not is_collection(node.value), ast.unparse(node)
+    for part in ast.walk(tree):
+        changed: ast.expr | None = None
+        if isinstance(part, ast.Subscript) and not isinstance(part.ctx, ast.Load):
+            changed = part.value
+        elif isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute) and part.func.attr in MUTATORS:
+            changed = part.func.value
+        assert not (isinstance(changed, ast.Name) and changed.id in bound), ast.unparse(part)
+
+
+IMPORT_ALL = """
+import importlib, os, sys
+
+FORBIDDEN = {"socket.__new__", "socket.connect", "socket.bind", "subprocess.Popen", "os.system", "os.mkdir",
+             "os.remove", "os.rename", "sqlite3.connect", "_thread.start_new_thread"}
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+def watch(event, arguments):
+    if event in FORBIDDEN or (event == "open" and (arguments[2] or 0) & WRITES):
+        raise RuntimeError(f"{event}{arguments} at import")
+
+*names, root = sys.argv[1:]
+if root == "webmacs":  # libraries are loaded before anyone watches: what they do is their own business
+    for name in names:
+        importlib.import_module(name)
+    for name in [name for name in sys.modules if name.partition(".")[0] == root]:
+        del sys.modules[name]
+sys.addaudithook(watch)
+for name in names:
+    importlib.import_module(name)
+"""
+
+
+def import_watched(*modules: str, root: str, path: Path) -> str:
+    """What is said when modules are imported in a new process in which nothing may be written, opened or started."""
+    command = [sys.executable, "-B", "-c", IMPORT_ALL, *modules, root]
+    environment = {**os.environ, "PYTHONPATH": str(path)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=path, check=False).stderr
+
+
+def test_importing_does_nothing_to_the_world() -> None:
+    importable = [module for module in OURS if module != "webmacs.__main__"]
+    assert import_watched(*importable, root="webmacs", path=ROOT.parent) == ""
+
+
+@pytest.mark.parametrize("deed", ["open('x', 'w')", "import socket; socket.socket()", "import os; os.mkdir('x')"])
+def test_a_module_that_did_something_would_be_seen(deed: str, tmp_path: Path) -> None:
+    (tmp_path / "doer.py").write_text(deed, encoding="utf-8")
+    assert "at import" in import_watched("doer", root="doer", path=tmp_path)
