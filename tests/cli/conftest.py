@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import subprocess
@@ -61,20 +62,17 @@ def port() -> int:
 
 @pytest.fixture
 def make_certificate(tmp_path: Path) -> Callable[[int], Certificate]:
-    """Makes a certificate that is good for so many days, or was until so many days ago."""
+    """Makes a certificate that is good for so many days; for less than none, one that has expired."""
 
     def make(days: int) -> Certificate:
         openssl = require("openssl", "apt-get install openssl")
-        made = Certificate(tmp_path / "server.pem", tmp_path / "server.key")
-        subprocess.run(
-            [
-                *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-                *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
-                *("-days", str(days), "-out", made.certificate, "-keyout", made.key),
-            ],
-            check=True,
-            capture_output=True,
-        )
+        made, request = Certificate(tmp_path / "server.pem", tmp_path / "server.key"), tmp_path / "server.csr"
+        wanted = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost")
+        for arguments in (
+            ("req", "-new", *wanted, "-keyout", made.key, "-out", request),
+            ("x509", "-req", "-in", request, "-signkey", made.key, "-days", str(days), "-out", made.certificate),
+        ):
+            subprocess.run([openssl, *arguments], check=True, capture_output=True)
         return made
 
     return make
@@ -88,6 +86,13 @@ def root_logger() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait until something holds of which nobody is told."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.005)
 
 
 def files_in(directory: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
 
+from tests.cli.conftest import until
 from webmacs.cli.feed import Mode
 from webmacs.cli.point import Point
 
@@ -128,9 +128,7 @@ class Recorder:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until something holds."""
-        async with asyncio.timeout(10):
-            while not condition():  # noqa: ASYNC110 - what is waited for lies in many places
-                await asyncio.sleep(0.005)
+        await until(condition)
 
 
 async def hang_up(socket: web.WebSocketResponse) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.cli.conftest import Configure
+from tests.cli.conftest import Configure, until
 from tests.cli.process import Command, ended, started
 from tests.plant import Plant, furnish, settings_for
 from tests.rawsocket import RawSocket
@@ -165,11 +165,9 @@ async def test_the_environment_goes_before_the_file(configure: Configure, tmp_pa
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_serving(tmp_path: Path, number: signal.Signals) -> None:
     task = asyncio.create_task(serve(settings_for("sqlite:///test.db", tmp_path)))
-    async with asyncio.timeout(10):
-        while not (tmp_path / "test.db.lock").exists():  # noqa: ASYNC110 - a file tells nobody
-            await asyncio.sleep(0.005)
-        os.kill(os.getpid(), number)
-        await task
+    await until((tmp_path / "test.db.lock").exists)
+    os.kill(os.getpid(), number)
+    await asyncio.wait_for(task, 10)
 
 
 async def test_cancelling_is_not_being_told_to_stop(tmp_path: Path) -> None:

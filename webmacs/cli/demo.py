@@ -21,12 +21,13 @@ from webmacs.auth import Passwords, api_token_digest, new_api_token
 from webmacs.catalog import Snapshot
 from webmacs.cli import machine
 from webmacs.cli.serve import refusal, run, running
-from webmacs.cli.setting import forever, one_line, plainly, short_path, this_command, until_told_to_stop
+from webmacs.cli.setting import one_line, plainly, short_path, this_command, until_told_to_stop
 from webmacs.config import Settings, load_settings
 from webmacs.errors import ConfigError, Conflict, NotFound, WebmacsError
 from webmacs.model import Role, User
 from webmacs.storage import accounts, records
 from webmacs.storage.base import Storage
+from webmacs.tasks import end
 
 PORT: Final = 8000
 ADMINISTRATOR: Final = "admin@webmacs.example"
@@ -96,7 +97,7 @@ async def demonstrate(directory: Path, port: int | None, console: Console) -> No
     config = directory / "webmacs.toml"
     settings = prepare(config, port)
     logs.set_up(settings.logging)
-    with until_told_to_stop():
+    with until_told_to_stop() as told:
         app = build_app(settings)
         async with running(settings, app) as address:
             parts = app[PARTS]
@@ -108,11 +109,10 @@ async def demonstrate(directory: Path, port: int | None, console: Console) -> No
             console.print(welcome(address, exhibit, config))
             sender = asyncio.create_task(machine.stream(address, exhibit.token, sources, exhibit.events, INTERVAL_S))
             try:
-                await forever()
+                await told.wait()
             finally:
-                sender.cancel()
-                await asyncio.wait([sender])
                 console.print("\nStopping …")
+                await end(sender)
     console.print("Stopped. Start it again to go on.")
 
 

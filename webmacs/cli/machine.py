@@ -49,13 +49,13 @@ class Channel:
 class Speed:
     """How fast a count of bytes rises, in kB/s, from one call to the next."""
 
-    def __init__(self, count: Callable[[], float]) -> None:
-        self._count = count
-        self._at, self._last = time.monotonic(), count()
+    def __init__(self, count: Callable[[], float], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._count, self._monotonic = count, monotonic
+        self._at, self._last = monotonic(), count()
 
     def __call__(self) -> float:
         """Since the call before. A count that began anew counts from 0."""
-        now, count = time.monotonic(), self._count()
+        now, count = self._monotonic(), self._count()
         passed_s, risen = now - self._at, count - self._last
         self._at, self._last = now, count
         return max(risen, 0.0) / KILO / passed_s if passed_s > 0 else 0.0

@@ -20,7 +20,6 @@ from webmacs import __version__, logs
 from webmacs.app import PARTS, build_app
 from webmacs.cli.setting import (
     config_option,
-    forever,
     one_line,
     plainly,
     settings_from,
@@ -65,13 +64,13 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     app = build_app(settings)
-    with until_told_to_stop():
+    with until_told_to_stop() as told:
         async with running(settings, app) as address:
             storage = settings.storage.url.partition(":")[0]
             _log.info("webmacs %s listens on %s, storage %s", __version__, address, storage)
             if not any(user.role is Role.ADMIN for user in app[PARTS].catalog.current.users.values()):
                 _log.warning("nobody can sign in yet: `%s user add EMAIL --role admin` adds the first", this_command())
-            await forever()
+            await told.wait()
 
 
 @asynccontextmanager

@@ -99,34 +99,32 @@ def plainly(error: OSError) -> str:
 
 
 @contextmanager
-def until_told_to_stop() -> Iterator[None]:
-    """SIGTERM and SIGINT cancel what runs inside, once, so that it can tidy up; ending that way is no error."""
+def until_told_to_stop() -> Iterator[asyncio.Event]:
+    """SIGTERM and SIGINT cancel what runs inside, once, so that it can tidy up; ending that way is no error.
+
+    They also set the event, for which the work waits in the end: drivers of databases are known to lose a
+    cancellation.
+    """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
-    told = False
+    told = asyncio.Event()
 
     def tell() -> None:
-        nonlocal told
-        if not told:
-            told = True
+        if not told.is_set():
+            told.set()
             task.cancel()
 
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, tell)
     try:
-        yield
+        yield told
     except asyncio.CancelledError:
-        if not told or task.uncancel():
+        if not told.is_set() or task.uncancel():
             raise
     finally:
         for number in _STOP_SIGNALS:
             loop.remove_signal_handler(number)
-
-
-async def forever() -> None:
-    """Wait until cancelled."""
-    await asyncio.Event().wait()
 
 
 def this_command() -> str:

@@ -25,8 +25,11 @@ from webmacs.cli.names import Names
 from webmacs.cli.point import Point
 from webmacs.cli.setting import runs, settings_from, until_told_to_stop
 from webmacs.errors import WebmacsError
+from webmacs.tasks import end
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from webmacs.cli.table import View
 
 REFRESH_S: Final = 0.25
@@ -100,12 +103,12 @@ async def command(
     count: int | None,
     cafile: Path | None,
 ) -> None:
-    """Show the live readings of any server.
+    """Show the live readings of any server in the terminal.
 
     URL is http(s)://host, ws(s)://host or host:port, and --token or --email the way in. Without a URL, the server of
     the installation on this machine that --config names is watched, and no credential is needed.
 
-    In a terminal a table is drawn, else, or with --lines, a line is printed for each reading.
+    As a table; with --lines, or where the output is not a terminal, as a line for each reading.
 
     \b
     Examples:
@@ -120,30 +123,35 @@ async def command(
         display = Lines(names, as_json=as_json)
     else:
         display = Screen(names, server.address)
-    with until_told_to_stop():
+    with until_told_to_stop() as told:
         try:
-            await watch(server, names, display, events, count)
+            await watch(server, names, display, told, events, count)
         except Unread:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor what is still buffered
 
 
-async def watch(server: Server, names: Names, display: Display, events: Sequence[str], count: int | None) -> None:
-    """Show until cancelled, or until `count` readings were shown."""
+async def watch(
+    server: Server, names: Names, display: Display, ended: asyncio.Event, events: Sequence[str], count: int | None
+) -> None:
+    """Show until `ended` is set, or until `count` readings were shown.
+
+    Raises:
+        WebmacsError: the server refuses us, or is not there when it is asked for a token or for names.
+
+    """
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=server.trust)) as session:
-        audience = Audience(server, names, display, session, count)
+        audience = Audience(server, names, display, session, ended, count)
         token = await access.reach(server.address, audience.sign_in(session))
         chosen: list[str] = []
         if events:
             await access.reach(server.address, names.load(session, server.address, token))
             chosen = names.chosen(events)
         feed = Feed(session, server.address, audience.sign_in, token, audience, events=chosen)
-        tasks = [asyncio.ensure_future(work) for work in (feed.run(), display.run(), audience.ended.wait())]
+        tasks = [asyncio.ensure_future(work) for work in (feed.run(), display.run(), ended.wait())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await end(*tasks)
     for task in done:
         task.result()
 
@@ -152,12 +160,17 @@ class Audience:
     """Listens to the feed: learns names, hands readings to the display, and counts them."""
 
     def __init__(
-        self, server: Server, names: Names, display: Display, session: aiohttp.ClientSession, count: int | None
+        self,
+        server: Server,
+        names: Names,
+        display: Display,
+        session: aiohttp.ClientSession,
+        ended: asyncio.Event,
+        count: int | None,
     ) -> None:
         self._server, self._names, self._display, self._session = server, names, display, session
-        self._left = count
+        self._ended, self._left = ended, count
         self._token = ""
-        self.ended = asyncio.Event()
 
     async def sign_in(self, session: aiohttp.ClientSession) -> str:
         """As the server wants it; the token is for the names, too."""
@@ -170,9 +183,10 @@ class Audience:
         if self._left is not None:
             points = points[: self._left]
             self._left -= len(points)
-        self._display.show(points)
+        if points:
+            self._display.show(points)
         if self._left == 0:
-            self.ended.set()
+            self._ended.set()
 
     def changed(self, mode: Mode, problem: str | None) -> None:
         """See `Listener`."""
@@ -211,9 +225,10 @@ class Lines:
 class Screen:
     """The live table on the terminal's other screen, which gives the first one back as it was."""
 
-    def __init__(self, names: Names, address: str) -> None:
+    def __init__(self, names: Names, address: str, console: Console | None = None) -> None:
+        """`console` None: standard output."""
         self._board = Board(names, time.monotonic())
-        self._address = address
+        self._address, self._console = address, console
         self._mode = Mode.CONNECTING
         self._problem: str | None = None
 
@@ -232,7 +247,7 @@ class Screen:
 
         from webmacs.cli.table import draw
 
-        console = Console(highlight=False)
+        console = self._console or Console(highlight=False)
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
                 view = self._view(console.width, console.height, ascii_only=console.options.ascii_only)
