@@ -51,6 +51,7 @@ class Pretender:
     heard: list[dict[str, Any]] = field(default_factory=list)
     poll_status: int = 200
     poll_text: str | None = None
+    poll_detail: str | None = "not now"
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         self.queries.append(dict(request.query))
@@ -70,7 +71,7 @@ class Pretender:
         self.polls += 1
         self.check(request)
         if self.poll_status != 200:
-            return web.json_response({"detail": "not now"}, status=self.poll_status)
+            return web.json_response({"detail": self.poll_detail}, status=self.poll_status)
         return web.Response(text=json.dumps(self.latest) if self.poll_text is None else self.poll_text)
 
     async def login(self, request: web.Request) -> web.Response:

@@ -180,6 +180,14 @@ async def test_the_token_of_the_last_start_is_good_no_more(storage: Storage) -> 
     assert len(await accounts.tokens(storage)) == 1
 
 
+async def test_other_tokens_stay(storage: Storage) -> None:
+    await furnish(storage, SOURCES, 1)
+    boss, _ = await accounts.user_by_email(storage, "admin@webmacs.example")
+    await accounts.add_token(storage, user_id=boss.id, name="rig", digest="0" * 64, expires_us=None, now_us=2)
+    await furnish(storage, SOURCES, 3)
+    assert "rig" in [token.name for token in await accounts.tokens(storage)]
+
+
 async def test_channels_that_came_since_are_added(storage: Storage) -> None:
     first = await furnish(storage, SOURCES[:1], 1)
     again = await furnish(storage, SOURCES, 2)

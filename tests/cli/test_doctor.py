@@ -320,6 +320,17 @@ async def test_a_key_of_another_certificate_fails(
     assert "belong together" in found["certificate"][1]
 
 
+def test_a_certificate_that_is_not_the_one_of_the_file_is_an_error(
+    tmp_path: Path, make_certificate: Callable[[int], Certificate]
+) -> None:
+    made = make_certificate(10)
+    settings = settings_for("sqlite:///test.db", tmp_path, server={"tls_cert": made.certificate, "tls_key": made.key})
+    context = tls_context(settings)
+    assert context is not None
+    with pytest.raises(ssl.SSLCertVerificationError):
+        valid_until(context, make_certificate(10).certificate)
+
+
 def test_the_end_of_a_certificate_is_found(tmp_path: Path, make_certificate: Callable[[int], Certificate]) -> None:
     made = make_certificate(10)
     context = tls_context(

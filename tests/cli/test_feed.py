@@ -234,6 +234,13 @@ async def test_a_token_that_was_good_is_replaced_when_it_expires() -> None:
     assert tokens.asked == 1
 
 
+async def test_a_refusal_without_words_is_told_by_its_number() -> None:
+    async with pretending(503) as server:
+        server.poll_status, server.poll_detail = 403, None
+        async with following(server) as (_, task):
+            assert await refusal_of(task) == "refused with HTTP 403"
+
+
 async def test_a_token_that_expires_while_polling_is_replaced() -> None:
     async with pretending(503) as server:
         server.tokens.add("old")

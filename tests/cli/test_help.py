@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +149,29 @@ def test_a_place_is_shown_without_its_secrets(url: str, shown: str) -> None:
 )
 def test_an_error_is_said_in_the_systems_words(error: OSError, text: str) -> None:
     assert plainly(error) == text
+
+
+async def test_being_told_twice_is_being_told_once() -> None:
+    tidied = False
+    with until_told_to_stop() as told:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            await told.wait()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+            tidied = True
+    assert tidied
+
+
+async def test_work_that_lost_the_cancellation_ends_where_it_waits() -> None:
+    with until_told_to_stop() as told:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.wait_for(told.wait(), 10)
+    assert told.is_set()
 
 
 async def test_what_is_cancelled_by_others_stays_cancelled() -> None:

@@ -167,6 +167,17 @@ async def test_each_batch_has_an_identity_of_its_own() -> None:
     assert len(receiver.credentials) == 1
 
 
+async def test_answers_to_others_are_passed_over() -> None:
+    async def chatter(socket: web.WebSocketResponse, batch: dict[str, Any]) -> None:
+        await acknowledge(socket, {**batch, "batch_id": "another"})
+        await acknowledge(socket, batch)
+
+    receiver = Receiver(chatter)
+    async with sending(receiver, source(1.0)):
+        batches = await receiver.until(3)
+    assert len({batch["batch_id"] for batch in batches}) == 3
+
+
 async def test_batches_come_on_a_steady_beat() -> None:
     receiver = Receiver(acknowledge)
     loop = asyncio.get_running_loop()

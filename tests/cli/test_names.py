@@ -53,6 +53,17 @@ async def test_a_server_that_offers_no_lists_leaves_the_ids(server: Pretender, s
     assert names.experiment("0123456789") == "01234567"
 
 
+async def test_a_list_without_end_is_given_up(
+    server: Pretender, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webmacs.cli.names.MAX_PAGES", 2)
+    server.lists["events"] = [item(f"e{number}") for number in range(300)]
+    names = Names()
+    await names.load(session, server.address, "good")
+    assert names.event("e199").name == "Pressure"
+    assert names.event("e200").name == "e200"
+
+
 async def test_experiments_have_names_where_they_are_offered(server: Pretender, session: aiohttp.ClientSession) -> None:
     server.lists["experiments"] = [item("x1", "First look")]
     names = Names()

@@ -120,6 +120,16 @@ def test_the_footer_counts_events_and_readings_a_second() -> None:
     assert footer.strip().startswith("2 events, 2.0 readings/s, newest 0.5 s ago")
 
 
+def test_the_rate_is_that_of_the_last_seconds() -> None:
+    board = Board(Names(), 0.0)
+    for second in range(30):
+        board.take([point("a")], float(second))
+    (row,) = board.rows()
+    assert board.rate(row, 29.0) == 1.0
+    assert board.rate(row, 34.0) == 0.5
+    assert board.rate(row, 100.0) == 0.0
+
+
 def test_a_snapshot_counts_nothing_towards_the_rate() -> None:
     assert "0.0 readings/s" in screen(board_of(point("a"), point("b")))[-1]
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from webmacs.cli.table import View
 
 REFRESH_S: Final = 0.25
+IDLE_SHARE: Final = 4  # of the time that drawing takes, where there are thousands of events or the machine is small
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +251,11 @@ class Screen:
         console = self._console or Console(highlight=False)
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while True:
+                began = time.monotonic()
                 view = self._view(console.width, console.height, ascii_only=console.options.ascii_only)
                 live.update(draw(self._board, view), refresh=True)
-                await asyncio.sleep(REFRESH_S)
+                spent = time.monotonic() - began
+                await asyncio.sleep(max(REFRESH_S, IDLE_SHARE * spent))
 
     def _view(self, width: int, height: int, *, ascii_only: bool) -> View:
         from webmacs.cli.table import View
