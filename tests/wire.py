@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import jwt
@@ -94,3 +95,10 @@ async def history(server: Server, event: int = 0) -> list[Datapoint]:
     snapshot = server.parts.catalog.current
     event_id = snapshot.events[server.plant.linked[event]].id
     return await server.parts.storage.history(snapshot, event_id, limit=10_000)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what nobody announces."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
