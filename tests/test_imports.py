@@ -190,7 +190,8 @@ for name in names:
 def import_watched(*modules: str, root: str, path: Path) -> str:
     """What is said when modules are imported in a new process in which nothing may be written, opened or started."""
     command = [sys.executable, "-B", "-c", IMPORT_ALL, *modules, root]
-    environment = {**os.environ, "PYTHONPATH": str(path)}
+    quiet = {name: text for name, text in os.environ.items() if not name.startswith("COV")}  # coverage writes at exit
+    environment = {**quiet, "PYTHONPATH": str(path)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=path, check=False).stderr
 
 
