@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -51,6 +52,7 @@ class Pretender:
     heard: list[dict[str, Any]] = field(default_factory=list)
     poll_status: int = 200
     poll_text: str | None = None
+    poll_gate: asyncio.Event | None = None
     poll_detail: str | None = "not now"
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
@@ -69,7 +71,11 @@ class Pretender:
 
     async def polled(self, request: web.Request) -> web.Response:
         self.polls += 1
+        if self.poll_gate is not None:
+            await self.poll_gate.wait()
         self.check(request)
+        if self.poll_status != 200 and self.poll_text is not None:
+            return web.Response(text=self.poll_text, status=self.poll_status)
         if self.poll_status != 200:
             return web.json_response({"detail": self.poll_detail}, status=self.poll_status)
         return web.Response(text=json.dumps(self.latest) if self.poll_text is None else self.poll_text)

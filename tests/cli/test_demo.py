@@ -150,6 +150,13 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path, port: int) -> 
         prepare(tmp_path / "file" / "demo" / "webmacs.toml", port)
 
 
+def test_a_port_that_cannot_be_kept_is_refused(tmp_path: Path, port: int) -> None:
+    config = tmp_path / "webmacs.toml"
+    config.write_text("[server]\n", "utf-8")
+    with pytest.raises(ConfigError, match="has no line `port"):
+        prepare(config, port)
+
+
 def test_a_changed_configuration_is_kept(tmp_path: Path, port: int) -> None:
     config = tmp_path / "webmacs.toml"
     prepare(config, port)

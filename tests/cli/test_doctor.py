@@ -81,6 +81,11 @@ async def test_a_running_server_is_recognised(server: Server, configure: Configu
     assert "runs here and is ok" in found["port"][1]
 
 
+async def test_a_free_port_is_well(configure: Configure, port: int) -> None:
+    grade, text = (await report(configure("sqlite:///test.db", port=port)))["port"]
+    assert (grade, text) == (Grade.OK, f"127.0.0.1:{port} is free; no server runs; ")
+
+
 async def test_another_program_on_the_port_fails(configure: Configure, port: int) -> None:
     async with TestServer(web.Application(), port=port):
         grade, text = (await report(configure("sqlite:///test.db", port=port)))["port"]
@@ -161,6 +166,14 @@ async def test_a_key_file_that_all_may_read_is_a_warning(tmp_path: Path) -> None
     assert (await report(config))["secret key"][0] is Grade.WARN
     (tmp_path / "my.key").chmod(0o600)
     assert (await report(config))["secret key"][0] is Grade.OK
+
+
+async def test_the_key_that_the_first_start_made_is_well(tmp_path: Path) -> None:
+    (tmp_path / "webmacs.key").write_text(SECRET)
+    (tmp_path / "webmacs.key").chmod(0o600)
+    config = tmp_path / "webmacs.toml"
+    config.write_text("[server]\nport = 0\n")
+    assert (await report(config))["secret key"] == (Grade.OK, f"{tmp_path / 'webmacs.key'}; ")
 
 
 async def test_a_key_that_is_too_short_fails(tmp_path: Path) -> None:

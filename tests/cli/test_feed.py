@@ -184,6 +184,18 @@ async def test_polling_stops_when_the_socket_is_back() -> None:
         assert heard.modes[-1] == (Mode.WEBSOCKET, None)
 
 
+async def test_a_poll_that_was_under_way_when_the_socket_came_back_changes_nothing() -> None:
+    async with pretending(503, 503, 503, listen) as server:
+        server.poll_gate = asyncio.Event()
+        server.latest = [reading()]
+        async with following(server) as (heard, _):
+            await heard.until(lambda: server.polls and heard.modes[-1] == (Mode.WEBSOCKET, None))
+            server.poll_gate.set()
+            await heard.until(lambda: heard.points)
+    assert Mode.POLLING not in [mode for mode, _ in heard.modes]
+    assert server.polls == 1
+
+
 async def test_polls_tell_each_reading_once_and_only_of_the_chosen_events() -> None:
     async with pretending(503) as server:
         server.latest = [reading("e1", 1.0), reading("e2", 2.0)]
@@ -232,6 +244,21 @@ async def test_a_token_that_was_good_is_replaced_when_it_expires() -> None:
     async with pretending(*script) as server, following(server, tokens=tokens) as (heard, _):
         await heard.until(lambda: heard.points)
     assert tokens.asked == 1
+
+
+async def test_a_refusal_that_is_no_json_is_told_by_its_number() -> None:
+    async with pretending(503) as server:
+        server.poll_status, server.poll_text = 401, "go away"
+        async with following(server) as (_, task):
+            assert await refusal_of(task) == "refused with HTTP 401"
+
+
+async def test_an_old_token_that_is_refused_after_a_new_one_was_got_matters_no_more() -> None:
+    tokens = Tokens()
+    async with aiohttp.ClientSession() as session:
+        feed = Feed(session, "http://nowhere", tokens.sign_in, "new", Recorder())
+        await feed._renew("old", AuthError("Invalid or expired token"))
+    assert tokens.asked == 0
 
 
 async def test_a_refusal_without_words_is_told_by_its_number() -> None:

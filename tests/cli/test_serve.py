@@ -163,10 +163,19 @@ async def test_the_environment_goes_before_the_file(configure: Configure, tmp_pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_serving(tmp_path: Path, number: signal.Signals) -> None:
+async def test_a_signal_ends_serving(tmp_path: Path, number: signal.Signals, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "webmacs.cli.serve")
+    task = asyncio.create_task(serve(settings_for("sqlite:///test.db", tmp_path)))
+    await until(lambda: "listens on" in caplog.text)
+    os.kill(os.getpid(), number)
+    await asyncio.wait_for(task, 10)
+    assert "nobody can sign in yet" in caplog.text
+
+
+async def test_a_signal_during_the_start_ends_it(tmp_path: Path) -> None:
     task = asyncio.create_task(serve(settings_for("sqlite:///test.db", tmp_path)))
     await until((tmp_path / "test.db.lock").exists)
-    os.kill(os.getpid(), number)
+    os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(task, 10)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
@@ -28,7 +29,8 @@ from tests.wire import acknowledged
 from webmacs.cli import access, main
 from webmacs.cli.feed import Mode
 from webmacs.cli.names import Names
-from webmacs.cli.watch import Lines, Screen, Unread, watch
+from webmacs.cli.point import in_list
+from webmacs.cli.watch import Audience, Lines, Screen, Unread, watch
 from webmacs.cli.watch import Server as Watched
 from webmacs.model import Role
 
@@ -224,6 +226,17 @@ def test_lines_that_nobody_reads_end_the_watch(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "stdout", Closed())
     with pytest.raises(Unread):
         Lines(Names(), as_json=True).show([])
+
+
+async def test_readings_beyond_the_count_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    async with aiohttp.ClientSession() as session:
+        names, ended = Names(), asyncio.Event()
+        watched = Watched("http://nowhere", access.by_token("good"), trust=True)
+        audience = Audience(watched, names, Lines(names, as_json=True), session, ended, 2)
+        for _ in range(3):
+            await audience.received(in_list([reading("e1"), reading("e2")]))
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert ended.is_set()
 
 
 # -- in a terminal ------------------------------------------------------------------------------------------------

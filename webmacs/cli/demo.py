@@ -122,11 +122,13 @@ def prepare(config: Path, port: int | None) -> Settings:
     The environment is left aside: a demonstration must not end up in the database that it names.
 
     Raises:
-        ConfigError: the port is taken, or the directory cannot be used; nothing has been made or changed.
+        ConfigError: the port is taken or could not be kept, or the directory cannot be used; nothing was changed.
 
     """
     given = {} if port is None else {"WEBMACS_SERVER__PORT": str(port)}
     settings = load_settings(config, given) if config.exists() else None
+    if settings and port and not _PORT_LINE.search(config.read_text("utf-8")):
+        raise ConfigError(f"{config} has no line `port = …` that --port could change; add one under [server]")
     server = settings.server if settings else Settings().server.model_copy(update={"port": port or PORT})
     reason = refusal(server.host, server.port)
     if reason is not None:
