@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import hypothesis
 import psycopg2
 import pytest
 
+from tests.parts import require
 from tests.plant import Server, furnished_server, settings_for
 from tests.postgres import PostgresServer
 from webmacs.extensions import load_storage
@@ -108,6 +110,22 @@ async def server(storage_url: str, tmp_path: Path) -> AsyncIterator[Server]:
     """A running, furnished server, on each backend in turn."""
     async with furnished_server(storage_url, tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """For `localhost`, signed by itself; the key lies beside it."""
+    openssl = require("openssl", "apt-get install openssl")
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", tmp_path / "webmacs.key", "-out", tmp_path / "webmacs.crt"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return tmp_path / "webmacs.crt"
 
 
 def _execute(url: str, statement: str) -> None:

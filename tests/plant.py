@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +110,7 @@ class Server:
     plant: Plant
     client: aiohttp.ClientSession
     settings: Settings
-    stop: Callable[[], Awaitable[None]]
+    stop: Callable[[], Coroutine[Any, Any, None]]
     """Stop it in good order, as SIGTERM does, while its clients look on."""
 
     async def telemetry(self, role: Role = Role.OPERATOR, **options: Any) -> aiohttp.ClientWebSocketResponse:

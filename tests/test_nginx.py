@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -128,22 +127,6 @@ async def proxy(plant: Server, tmp_path: Path) -> AsyncIterator[Proxy]:
     port = free_port()
     async with proxied(shipped(plant.address, tmp_path, port), tmp_path, port) as running:
         yield running
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """For `localhost`, signed by itself; the key lies beside it."""
-    openssl = require("openssl", "apt-get install openssl")
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
-            *("-keyout", tmp_path / "webmacs.key", "-out", tmp_path / "webmacs.crt"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return tmp_path / "webmacs.crt"
 
 
 async def stream(plant: Server, proxy: Proxy, **options: Any) -> aiohttp.ClientWebSocketResponse:
