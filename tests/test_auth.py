@@ -24,6 +24,7 @@ from webmacs.auth import (
     AUTHENTICATION_REQUIRED,
     INSUFFICIENT,
     INVALID_OR_EXPIRED,
+    MAX_TIME_S,
     MAX_TOKEN_LENGTH,
     REVOKED,
     USER_NOT_FOUND,
@@ -122,6 +123,12 @@ def test_an_issued_token_is_hs256_with_all_five_claims(office: Office) -> None:
     }
 
 
+def test_the_times_of_a_token_are_whole_seconds_and_it_lives_no_shorter_than_promised(office: Office) -> None:
+    office.clock.advance(0.25)
+    times = jwt.decode(office.auth.issue(OPERATOR).token, options={"verify_signature": False})
+    assert [repr(times[name]) for name in ("iat", "exp")] == [str(NOW_S), str(NOW_S + int(LIFETIME_S) + 1)]
+
+
 def test_two_sessions_of_one_second_are_two(office: Office) -> None:
     assert office.auth.issue(OPERATOR).jti != office.auth.issue(OPERATOR).jti
 
@@ -171,6 +178,14 @@ def test_a_good_token_that_is_too_long(office: Office) -> None:
     token = signed(more="x" * 9_000)
     assert len(token) > MAX_TOKEN_LENGTH
     assert office.reason(token) == INVALID_OR_EXPIRED
+
+
+def test_a_token_may_be_just_as_long_as_allowed(office: Office) -> None:
+    longest = API_TOKEN_PREFIX.ljust(MAX_TOKEN_LENGTH, "a")
+    known = [api_token(number, text, OPERATOR) for number, text in enumerate((longest, longest + "a"))]
+    office.know(tokens={token.digest: token for token in known})
+    assert office.auth.authenticate(longest).user == OPERATOR
+    assert office.reason(longest + "a") == INVALID_OR_EXPIRED
 
 
 def test_a_token_of_another_key(office: Office) -> None:
@@ -224,6 +239,17 @@ def test_an_expiry_that_no_clock_can_show(office: Office, exp: str) -> None:
     payload = json.dumps(claims(exp=0)).replace('"exp": 0', f'"exp": {exp}')
     assert exp in payload
     assert office.reason(jwt.api_jws.encode(payload.encode(), SECRET, "HS256")) == INVALID_OR_EXPIRED
+
+
+def test_the_last_expiry_that_a_clock_can_show(office: Office) -> None:
+    assert office.auth.authenticate(signed(exp=MAX_TIME_S)).expires_us == MAX_TIME_S * 1_000_000
+
+
+@pytest.mark.parametrize("more", [{"iat": MAX_TIME_S}, {"nbf": MAX_TIME_S}, {"aud": "others"}, {"iss": "others"}])
+def test_of_the_times_only_the_expiry_counts_and_what_is_no_claim_of_ours_counts_nothing(
+    office: Office, more: dict[str, Any]
+) -> None:
+    assert office.auth.authenticate(signed(**more)).user == OPERATOR
 
 
 def test_five_thousand_digits_of_expiry(office: Office) -> None:
@@ -445,6 +471,7 @@ class Counted:
 
     def __init__(self, passwords: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hashes: list[str] = []
+        self.began = threading.Event()
         self._hasher = passwords._hasher
         self.held = threading.Event()
         self.held.set()
@@ -452,6 +479,7 @@ class Counted:
 
     def verify(self, password_hash: str, password: str) -> bool:
         self.hashes.append(password_hash)
+        self.began.set()
         assert self.held.wait(5)
         return self._hasher.verify(password_hash, password)
 
@@ -468,14 +496,40 @@ async def test_for_nobody_a_hash_is_computed_too(passwords: Passwords, monkeypat
 
 async def test_so_many_may_wait_and_no_more(passwords: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(passwords, monkeypatch)
+    for _ in range(2):  # those who were answered have made room, for just as many
+        counted.held.clear()
+        waiting = [asyncio.create_task(passwords.verify(None, "any")) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match=r"^Too many logins at once"):
+            await passwords.verify(None, "any")
+        counted.held.set()
+        assert await asyncio.gather(*waiting) == [False, False]
+
+
+async def test_hashing_takes_the_threads_it_was_given_and_no_more(
+    passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Counted(passwords, monkeypatch)
     counted.held.clear()
+    before = set(threading.enumerate())
     waiting = [asyncio.create_task(passwords.verify(None, "any")) for _ in range(2)]
     await asyncio.sleep(0)
-    with pytest.raises(Overloaded):
-        await passwords.verify(None, "any")
+    assert [thread.name for thread in threading.enumerate() if thread not in before] == ["passwords_0"]
     counted.held.set()
-    assert await asyncio.gather(*waiting) == [False, False]
-    assert await passwords.verify(None, "any") is False
+    await asyncio.gather(*waiting)
+
+
+async def test_closing_waits_for_nobody_and_those_whose_turn_has_not_come_are_not_hashed_any_more(
+    passwords: Passwords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Counted(passwords, monkeypatch)
+    counted.held.clear()
+    waiting = [asyncio.create_task(passwords.verify(None, "any")) for _ in range(2)]
+    assert await asyncio.to_thread(counted.began.wait, 5)
+    passwords.close()  # if it waited, whoever hashes would fail for being held too long
+    counted.held.set()
+    first, second = await asyncio.gather(*waiting, return_exceptions=True)
+    assert (first, type(second), len(counted.hashes)) == (False, asyncio.CancelledError, 1)
 
 
 # -- origins ---------------------------------------------------------------------------------------------------
@@ -506,6 +560,7 @@ def test_pages_of_our_own_host(origin: str, host: str) -> None:
         ("http://lab.example.org.evil.org", "lab.example.org"),
         ("http://evil.org/lab.example.org", "lab.example.org"),
         ("http://lab.example.org@evil.org", "lab.example.org"),
+        ("http://lab.example.org:x@evil.org", "lab.example.org"),
         ("http://example.org", "lab.example.org"),
         ("http://[::2]", "[::1]"),
         ("null", "null"),
@@ -521,7 +576,10 @@ def test_foreign_pages(origin: str, host: str) -> None:
     assert not same_origin(origin, host, ())
 
 
-@pytest.mark.parametrize("allowed", ["dash.example.org", "https://dash.example.org", "https://DASH.example.org:3000"])
+ALLOWED = ["dash.example.org", "https://dash.example.org", "https://DASH.example.org:3000", "https://dash.example.org/"]
+
+
+@pytest.mark.parametrize("allowed", ALLOWED)
 @pytest.mark.parametrize("origin", ["https://dash.example.org", "http://dash.example.org:3000"])
 def test_pages_of_a_host_that_is_allowed(origin: str, allowed: str) -> None:
     assert same_origin(origin, "lab.example.org", ("other.example.org", allowed))

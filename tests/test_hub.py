@@ -256,6 +256,26 @@ async def test_a_slow_client_gets_only_the_keys_it_wants() -> None:
 
 
 @virtual_time
+async def test_of_what_a_client_does_not_want_nothing_is_kept_for_it() -> None:
+    hub = new_hub()
+    peer = Peer(hub, wanted=frozenset("ka"))
+    for one in (large(0), update(a=1, b=2), update(b=3)):
+        hub.broadcast(FRONTEND, one)
+    assert peer.client.waiting is not None
+    assert peer.client.waiting.fragments.keys() == {"a"}
+
+
+@pytest.mark.parametrize(("unread", "at_once"), [(MARK, True), (MARK + 1, False)])
+@virtual_time
+async def test_an_update_is_sent_at_once_up_to_the_mark(unread: int, at_once: bool) -> None:
+    hub = new_hub()
+    peer = Peer(hub)
+    peer.unread = unread
+    hub.broadcast(FRONTEND, update(a=1))
+    assert peer.messages == [{"a": 1}] * at_once
+
+
+@virtual_time
 async def test_it_is_sent_more_only_when_half_of_the_mark_is_free() -> None:
     hub = new_hub()
     peer = Peer(hub)
@@ -340,7 +360,15 @@ async def test_updates_that_have_to_wait_are_counted() -> None:
 
 
 @virtual_time
-async def test_nobody_is_looked_at_when_nobody_is_slow() -> None:
+async def test_nobody_is_looked_at_while_everyone_keeps_up() -> None:
+    hub = new_hub()
+    Peer(hub)
+    hub.broadcast(FRONTEND, update(a=1))
+    assert hub._timer is None
+
+
+@virtual_time
+async def test_nobody_is_looked_at_any_more_when_the_slow_one_has_left() -> None:
     hub = new_hub()
     peer = Peer(hub)
     hub.broadcast(FRONTEND, large(0))
@@ -349,6 +377,17 @@ async def test_nobody_is_looked_at_when_nobody_is_slow() -> None:
     hub.leave(peer.client)
     await asyncio.sleep(2 * SWEEP_S)
     assert hub._timer is None
+
+
+@virtual_time
+async def test_a_client_may_leave_in_the_moment_it_is_cut() -> None:
+    hub = new_hub()
+    leaving, other = Peer(hub), Peer(hub)
+    leaving.client.close = lambda _code, _reason: hub.leave(leaving.client)
+    hub.broadcast(FRONTEND, large(0))
+    hub.broadcast(FRONTEND, update(a=1))
+    await asyncio.sleep(DEADLINE_S + 2 * SWEEP_S)
+    assert (list(hub.clients()), other.closed) == ([other.client], [(TRY_AGAIN_LATER, TOO_SLOW)])
 
 
 # -- messages to one -------------------------------------------------------------------------------------------------
@@ -371,6 +410,31 @@ async def test_a_client_that_lets_its_answers_pile_up_is_cut() -> None:
         peer.client.send({"type": "pong"})
     assert peer.closed[0] == (TRY_AGAIN_LATER, TOO_SLOW)
     assert peer.unread <= 2 * MARK + 100
+
+
+@virtual_time
+async def test_a_client_that_reads_its_answers_may_ask_as_often_as_it_likes() -> None:
+    peer = Peer(new_hub())
+    for _ in range(1000):
+        peer.client.send({"type": "pong"})
+        peer.read()
+    assert peer.closed == []
+
+
+@pytest.mark.parametrize("answered_before", [False, True])
+@virtual_time
+async def test_answers_may_pile_up_to_the_mark_beyond_what_waits_already(answered_before: bool) -> None:
+    peer = Peer(new_hub())
+    if answered_before:
+        peer.client.send({"type": "pong"})
+        peer.unread = MARK
+        peer.client.send({"type": "pong"})
+    else:
+        peer.unread = MARK + 1
+    peer.client.send({"type": "x" * (MARK - len(text_frame(encode({"type": "x" * 200}))) + 200)})
+    assert peer.closed == []
+    peer.client.send({"type": "pong"})
+    assert peer.closed == [(TRY_AGAIN_LATER, TOO_SLOW)]
 
 
 # -- closing ---------------------------------------------------------------------------------------------------------
@@ -405,6 +469,15 @@ async def test_a_client_that_is_closing_is_not_watched_any_more() -> None:
     hub.broadcast(FRONTEND, update(a=2))
     await asyncio.sleep(2 * DEADLINE_S)
     assert (len(peer.closed), hub._timer) == (1, None)
+
+
+@virtual_time
+async def test_an_update_for_a_client_that_is_closing_does_not_count_as_waiting() -> None:
+    metrics = Metrics()
+    hub = Hub(DEADLINE_S, metrics)
+    Peer(hub).client.close(1000, "")
+    hub.broadcast(FRONTEND, update(a=1))
+    assert (metrics.counter("stream_coalesced", "").value, hub._timer) == (0, None)
 
 
 # -- whatever happens ------------------------------------------------------------------------------------------------

@@ -133,7 +133,6 @@ class Authenticator:
                     "verify_iat": False,
                     "verify_nbf": False,
                     "verify_aud": False,
-                    "verify_iss": False,
                 },
             )
         except (jwt.PyJWTError, ValueError, RecursionError):  # ValueError escapes PyJWT for some malformed tokens

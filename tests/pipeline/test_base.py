@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tests.pipeline.fakes import EVENTS
 from webmacs.model import Datapoint, Reading
 from webmacs.pipeline.base import Batch, Committed, Outcome, Refused, Stored
@@ -29,6 +31,13 @@ def test_a_batch_is_settled_once() -> None:
 def test_a_batch_that_nobody_waits_for_is_settled_too() -> None:
     batch = Batch(None, 1, 0)
     assert (batch.settle(Stored(1, 0, 0, 0)), batch.settled) == (True, True)
+
+
+def test_what_is_no_finite_number_counts_beside_what_was_invalid_before() -> None:
+    readings = [Reading(EVENTS["a"], 0, value, None) for value in (1.0, math.nan, math.inf)]
+    batch = Batch(None, 1, 0, readings=readings, invalid=3)
+    batch.keep_finite()
+    assert (batch.readings, batch.invalid) == (readings[:1], 5)
 
 
 def test_two_commits_coalesce_to_the_newest_of_each_event() -> None:

@@ -1,4 +1,4 @@
-"""What is counted of stages that fail, and how often it is said."""
+"""What is counted of batches that are stored and of stages that fail, and how often the latter is said."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ import pytest
 
 from tests.pipeline.fakes import Heard, Noted
 from webmacs.metrics import Metrics
-from webmacs.pipeline.base import Stage
-from webmacs.pipeline.counts import Failures
+from webmacs.pipeline.base import Stage, Stored
+from webmacs.pipeline.counts import Counts, Failures
 from webmacs.testing import ManualClock
 
 
 def fail(failures: Failures, stage: Stage) -> None:
     with failures.of(stage, "failed"):
         raise RuntimeError("the reason")
+
+
+def test_each_number_of_a_stored_batch_has_its_counter() -> None:
+    metrics = Metrics()
+    counts = Counts(metrics)
+    for _ in range(2):
+        counts.stored(Stored(accepted=4, invalid=3, unlinked=2, skewed=1))
+    names = ("readings_stored", "readings_invalid", "readings_unlinked", "readings_skewed")
+    assert [metrics.counter(name, "").value for name in names] == [8, 6, 4, 2]
 
 
 def test_every_failure_is_counted_for_its_stage() -> None:

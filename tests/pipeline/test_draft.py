@@ -8,6 +8,7 @@ import pytest
 
 from tests.pipeline.fakes import EVENTS, SNAPSHOT, Noted
 from tests.virtual_time import virtual_time
+from webmacs.catalog import Snapshot
 from webmacs.errors import InvalidRows
 from webmacs.latest import LatestValues
 from webmacs.metrics import Metrics
@@ -83,12 +84,26 @@ def test_a_draft_is_empty_when_there_is_nothing_to_store(draft: Draft, empty: bo
     assert draft.empty is empty
 
 
+def test_every_recorder_judges_by_the_same_snapshot() -> None:
+    asked: list[object] = []
+
+    class Asking(Persist):
+        def record(self, batch: Batch, catalog: Snapshot) -> Contribution:
+            asked.append(catalog)
+            return Contribution()
+
+    stage = Asking(StageSettings())
+    draft_of().record(batch(), stage, [stage])
+    assert [snapshot is SNAPSHOT for snapshot in asked] == [True, True]
+
+
 # -- the newest ------------------------------------------------------------------------------------------------------
 
 
 def test_the_newest_of_each_event_has_the_id_it_is_stored_under() -> None:
     draft = draft_of(batch(reading(1), reading(2, event="b")), batch(reading(3)))
     assert newest(draft, 100) == {"a": (102, 3.0), "b": (101, 2.0)}
+    assert draft.committed(100).first_id == 100
 
 
 def test_a_late_reading_is_stored_and_is_no_news() -> None:
@@ -102,6 +117,14 @@ def test_a_late_reading_is_stored_and_is_no_news() -> None:
 def test_within_one_commit_a_late_reading_does_not_replace_a_newer_one() -> None:
     draft = draft_of(batch(reading(1, NOW_US - 10)), batch(reading(2, NOW_US - 30)), batch(reading(3, NOW_US - 20)))
     assert newest(draft) == {"a": (1, 1.0)}
+
+
+def test_a_reading_timed_by_the_server_is_news_also_after_its_clock_stepped_back() -> None:
+    latest = LatestValues()
+    latest.load([Datapoint(1, A, NOW_US + 20, 9.0, None)])
+    stepped_back = batch(reading(1))
+    assert newest(draft_of(stepped_back, latest=latest)) == {"a": (1, 1.0)}
+    assert stepped_back.newest == {A.id: reading(1)}
 
 
 def test_news_of_a_batch_are_its_last_readings_that_advanced() -> None:

@@ -38,11 +38,12 @@ def test_readings_of_unknown_and_unlinked_events_are_dropped_and_counted() -> No
     assert ([reading.value for reading in batch.readings], batch.unlinked) == ([3.0], 2)
 
 
-def test_dropped_ids_are_remembered_with_count_and_last_value() -> None:
+def test_dropped_ids_are_remembered_with_count_last_value_and_time() -> None:
     within = context()
     filtered(Item("nobody", 2.0, NOW_US), Item(UNLINKED, 1.0, NOW_US), Item("nobody", 5.0, NOW_US), within=within)
     listed = [(entry.event_public_id, entry.count, entry.last_value) for entry in within.catalog.unlinked.listed()]
     assert listed == [("nobody", 2, 5.0), (UNLINKED, 1, 1.0)]
+    assert {entry.last_seen_us for entry in within.catalog.unlinked.listed()} == {NOW_US}
 
 
 def test_a_reading_belongs_to_the_experiment_that_ran_at_its_time() -> None:

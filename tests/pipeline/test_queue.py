@@ -195,7 +195,7 @@ async def test_all_that_wait_are_refused_with_the_first() -> None:
 async def test_while_overloaded_senders_are_refused_at_once() -> None:
     queue, _ = await full_queue()
     for _ in range(2):
-        with pytest.raises(Overloaded):
+        with pytest.raises(Overloaded, match=NOT_STORED):
             await queue.put(batch())
     assert now() == TIMEOUT_S
 
@@ -223,6 +223,19 @@ async def test_while_there_is_progress_those_who_wait_are_patient() -> None:
         queue.done(await queue.take(1))
     await large
     assert now() == 12.0
+
+
+@virtual_time
+async def test_progress_that_makes_too_little_room_buys_no_more_than_its_time() -> None:
+    queue = new_queue()
+    for rows in (1, LIMIT - 1):
+        await queue.put(batch(rows))
+    large = asyncio.create_task(queue.put(batch(3)))
+    await asyncio.sleep(4.0)
+    queue.done(await queue.take(1))
+    with pytest.raises(Overloaded):
+        await large
+    assert now() == 4.0 + TIMEOUT_S
 
 
 @virtual_time
@@ -291,7 +304,7 @@ async def test_closing_refuses_who_waits_and_who_comes_and_gives_out_what_is_the
     await settle()
     queue.close()
     for refused in (waiting, queue.put(batch())):
-        with pytest.raises(ShuttingDown):
+        with pytest.raises(ShuttingDown, match=NOT_STORED):
             await refused
     assert await queue.take(100) == [held]
     assert await queue.take(100) == []

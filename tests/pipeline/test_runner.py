@@ -325,6 +325,17 @@ async def test_of_a_merged_commit_only_the_offender_is_refused() -> None:
     assert rig.counted("batches_refused") == 1
 
 
+def test_why_a_batch_cannot_be_stored_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    @virtual_time
+    async def run() -> None:
+        async with Rig() as rig:
+            rig.storage.bad_values = {BAD}
+            await rig.ask(("a", BAD), user_id=7)
+
+    run()
+    assert [record.getMessage() for record in caplog.records] == ["a batch of user 7 cannot be stored: a bad reading"]
+
+
 @virtual_time
 async def test_observers_hear_nothing_of_an_offender_and_all_of_the_others_in_order() -> None:
     heard = Heard()
@@ -658,6 +669,32 @@ async def test_closing_gives_up_in_time_and_tells_those_that_were_never_tried() 
     assert rig.context.clock.monotonic() - before == pytest.approx(5.0)
     assert rig.answers == [(waiting, Refused(NOT_STORED, retry=True))]
     assert rig.answers_to(tried) == []  # it may be stored or not
+
+
+def test_how_much_could_not_be_stored_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    @virtual_time
+    async def run() -> None:
+        rig = Rig()
+        await rig.pipeline.start()
+        rig.storage.hold()
+        await rig.send(("a", 1), ("a", 2))
+        await rig.send(("a", 3))
+        await rig.pipeline.close(5.0)
+
+    run()
+    assert [record.getMessage() for record in caplog.records] == ["stopping with 3 rows that could not be stored"]
+
+
+@virtual_time
+async def test_observers_have_the_deadline_that_is_set() -> None:
+    hanging = Heard()
+    hanging.busy_s = 3600.0
+    async with Rig(hanging, observer_deadline_s=2.0) as rig:
+        await rig.ask(("a", 1))
+        await asyncio.sleep(1.9)
+        assert rig.counted("stage_failures", stage="heard") == 0
+        await asyncio.sleep(0.2)
+        assert (rig.counted("stage_failures", stage="heard"), hanging.cancelled) == (1, 1)
 
 
 @virtual_time

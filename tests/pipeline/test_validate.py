@@ -270,6 +270,24 @@ def test_a_time_is_believed_within_its_bounds(offset: timedelta, skewed: int) ->
     assert timed((NOW + offset).isoformat()) == (believed_us, skewed)
 
 
+@pytest.mark.parametrize(
+    ("offset", "skewed"),
+    [
+        (timedelta(seconds=7), 0),
+        (timedelta(seconds=7, microseconds=1), 1),
+        (-timedelta(seconds=9), 0),
+        (-timedelta(seconds=9, microseconds=1), 1),
+    ],
+)
+def test_the_bounds_of_time_are_settings(offset: timedelta, skewed: int) -> None:
+    by = gate(max_clock_skew_s=7, max_reading_age_s=9)
+    assert validated(message(item(timestamp=(NOW + offset).isoformat())), by=by).skewed == skewed
+
+
+def test_every_time_that_is_not_believed_is_counted() -> None:
+    assert validated(message(item(timestamp="no"), item(), item(timestamp=""))).skewed == 2
+
+
 # -- identities ------------------------------------------------------------------------------------------------------
 
 
@@ -318,6 +336,11 @@ def test_the_digest_is_of_the_contents_not_of_their_spelling() -> None:
 )
 def test_other_contents_have_another_digest(other: str) -> None:
     assert digest(message(item(1.5, "a"), batch_id="x")) != digest(other)
+
+
+def test_a_time_that_no_encoding_can_hold_has_a_digest() -> None:
+    first, second = (message(item(timestamp=text), batch_id="x") for text in ("\ud800", "\udc00"))
+    assert "" != digest(first) != digest(second) != ""
 
 
 def test_the_digest_of_a_batch_sent_again_later_is_the_same() -> None:

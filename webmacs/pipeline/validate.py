@@ -145,4 +145,4 @@ def _valid(raw: list[Any], *, lax: bool) -> list[StrictItem | LaxItem]:
 def _digest(items: list[StrictItem | LaxItem], invalid: int) -> str:
     """What tells a repeated batch from another one of the same name, whatever its spacing or transport."""
     contents = repr([(item["event_public_id"], item["value"], item.get("timestamp")) for item in items])
-    return blake2b(f"{invalid}{contents}".encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    return blake2b(f"{invalid}{contents}".encode(), digest_size=16).hexdigest()
