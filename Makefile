@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PROJECT := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types audit bench bench-quick pyz clean distclean
+.PHONY: help demo test check format lint types audit mutants bench bench-quick pyz clean distclean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ types: $(VENV)/.lint ## mypy --strict over the package, the tests and the benchm
 
 audit: $(VENV)/.audit ## known vulnerabilities in what a fresh installation gets today
 	@$(BIN)/python .ci/audit.py
+
+mutants: $(VENV)/.mutants ## change the core in some 1,500 small ways: which does no test notice? (docs/testing.md)
+	$(BIN)/mutmut run $(ARGS)
+	$(BIN)/mutmut results
 
 bench: $(VENV)/.test ## measure: rows a second through the socket into each storage, beside the bare database
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -76,6 +80,9 @@ $(VENV)/.lint: $(PROJECT) | $(BIN)/python
 	@$(call install,what the checks need,.[lint$(comma)test])
 $(VENV)/.audit: $(PROJECT) | $(BIN)/python
 	@$(call install,what the audit needs,.[audit])
+
+$(VENV)/.mutants: $(PROJECT) | $(BIN)/python
+	@$(call install,what the mutation run needs,.[mutants$(comma)test])
 
 comma := ,
 
