@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from webmacs.catalog import Snapshot
+from webmacs.errors import StorageUnavailable
 from webmacs.model import BatchKey, BatchRecord, Event, Experiment, Reading, Write
 from webmacs.storage import records
 from webmacs.storage.base import Commit, Row, Storage
@@ -73,3 +76,15 @@ def log_entry(content: str = "said") -> Write:
 
 async def logged(storage: Storage) -> list[str]:
     return [content for (content,) in await storage.fetch("SELECT content FROM logs ORDER BY id")]
+
+
+async def eventually(call: Callable[[], Coroutine[Any, Any, object]], within_s: float = 5.0) -> None:
+    """Call again and again while the storage is unavailable, as the pipeline does."""
+    async with asyncio.timeout(within_s):
+        while True:
+            try:
+                await call()
+            except StorageUnavailable:
+                await asyncio.sleep(0.05)
+            else:
+                return

@@ -19,7 +19,7 @@ from tests.conftest import Databases
 from tests.plant import settings_for
 from tests.postgres import PostgresServer
 from tests.proxy import Proxy, proxy_to
-from tests.storage.rows import commit, log_entry, logged, reading, record, values
+from tests.storage.rows import commit, eventually, log_entry, logged, reading, record, values
 from tests.storage.test_conformance_configuration import Listener, add, tokens
 from webmacs.errors import StorageUnavailable
 from webmacs.extensions import load_storage
@@ -121,18 +121,6 @@ async def all_unavailable(storage: Storage, seq: int = 2) -> None:
 async def all_well(storage: Storage, seq: int = 2) -> None:
     for call in every_call(storage, seq).values():
         await call()
-
-
-async def eventually(call: Call, within_s: float = 5.0) -> None:
-    """Again and again while it is unavailable, as the pipeline does."""
-    async with asyncio.timeout(within_s):
-        while True:
-            try:
-                await call()
-            except StorageUnavailable:
-                await asyncio.sleep(0.05)
-            else:
-                return
 
 
 @asynccontextmanager

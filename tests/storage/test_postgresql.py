@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import struct
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +15,7 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
+from tests.parts import require
 from tests.plant import settings_for
 from tests.storage.rows import T0, commit, log_entry, logged, reading
 from tests.storage.test_conformance_configuration import Listener, some_user
@@ -109,6 +115,65 @@ async def test_a_look_up_that_hangs_is_unavailable_in_time(at_a_name: Any, monke
         with pytest.raises(StorageUnavailable, match="did not answer in time"):
             await storage.ping()
     await storage.close()
+
+
+@pytest.fixture
+def server_side(tmp_path: Path) -> ssl.SSLContext:
+    """What a server needs to encrypt."""
+    openssl = require("openssl", "apt-get install openssl")
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+    wanted = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost")
+    files = ("-keyout", key, "-out", certificate)
+    subprocess.run([openssl, "req", "-x509", "-days", "1", *wanted, *files], check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+@asynccontextmanager
+async def encrypting_server_that_refuses(context: ssl.SSLContext) -> AsyncIterator[int]:
+    """The beginning of a PostgreSQL with encryption, up to where it refuses a password; yields its port."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            size, code = struct.unpack("!II", await reader.readexactly(8))
+            if code == 80877103:  # SSLRequest
+                writer.write(b"S")
+                await writer.start_tls(context)
+                size, code = struct.unpack("!II", await reader.readexactly(8))
+            await reader.readexactly(size - 8)
+            fields = b"SFATAL\0VFATAL\0C28P01\0Mwrong password\0\0"
+            writer.write(b"E" + struct.pack("!I", len(fields) + 4) + fields)
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize("mode", ["", "?sslmode=prefer", "?sslmode=allow", "?sslmode=require", "?sslmode=disable"])
+async def test_a_refusal_is_said_at_once_also_by_a_server_that_encrypts(server_side: ssl.SSLContext, mode: str) -> None:
+    async with encrypting_server_that_refuses(server_side) as port:
+        storage = storage_at(f"postgresql://ada@127.0.0.1:{port}/name{mode}", connect_timeout_s=30.0)
+        async with asyncio.timeout(5):
+            with pytest.raises(StorageUnavailable, match="wrong password"):
+                await storage.ping()
+        await storage.close()
+
+
+async def test_encryption_that_is_asked_for_is_never_done_without(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = storage_at(f"{postgres_url}?sslmode=require")
+    with pytest.raises(StorageUnavailable, match="SSL"):
+        await asked.ping()
+    await asked.close()
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    monkeypatch.setenv("PGSSLROOTCERT", "system")
+    asked = storage_at(postgres_url)
+    with pytest.raises(StorageUnavailable, match="SSL"):
+        await asked.ping()
+    await asked.close()
 
 
 @pytest.mark.parametrize("addresses", [(), ("127.0.0.99",), ("127.0.0.99", "::1")])

@@ -34,6 +34,8 @@ class Address:
 
     def __init__(self, url: str, settings: StorageSettings) -> None:
         self._settings = settings
+        self._last: dict[str, str] = {}
+        self._encryption: tuple[str, ...] = ()
         # The server gives up a little after we have, for a statement whose connection we have closed.
         timeout_ms = int((settings.statement_timeout_s + 1) * 1000)
         try:
@@ -55,20 +57,26 @@ class Address:
     async def connect(self) -> aiopg.Connection:
         """A connection, within `connect_timeout_s`.
 
-        One address after the other by ourselves: aiopg does not follow libpq from a socket to the next, and libpq
-        would look names up while the loop stands.
+        One way after the other by ourselves: aiopg does not follow libpq from a socket to the next, and libpq would
+        look names up while the loop stands. The way that worked last is tried first.
         """
         loop = asyncio.get_running_loop()
+        failures: list[str] = []
         async with asyncio.timeout(self._settings.connect_timeout_s) as whole:
-            places = await self._places()
-            for left in range(len(places), 0, -1):
+            ways = sorted(await self._ways(), key=lambda way: way != self._last)
+            for left in range(len(ways), 0, -1):
+                way = ways[-left]
                 try:
                     async with asyncio.timeout(((whole.when() or 0.0) - loop.time()) / left):
-                        return await self._connect(**places[-left])
-                except (psycopg2.OperationalError, TimeoutError):
-                    if left == 1:
-                        raise
-        raise StorageUnavailable("the host of storage.url has no address")
+                        connection = await self._connect(**way)
+                except TimeoutError:
+                    failures.append("the database did not answer in time")
+                except psycopg2.OperationalError as error:
+                    failures.append(str(error).strip())
+                else:
+                    self._last = way
+                    return connection
+        raise StorageUnavailable("; ".join(dict.fromkeys(failures)) or "the host of storage.url has no address")
 
     def connect_blocking(self, limit_s: float) -> psycopg2.extensions.connection:
         """A connection for a thread of its own, whose statements may take as long as that."""
@@ -84,19 +92,23 @@ class Address:
             enable_uuid=False,
         )
 
-    async def _places(self) -> list[dict[str, str]]:
-        """Where to try: what libpq makes of its lists of hosts and ports, and of a host with several addresses."""
-        given = psycopg2.extensions.parse_dsn(self._dsn)
-        if "hostaddr" in given or "host" not in given:
-            return [{}]
-        hosts, ports = given["host"].split(","), given.get("port", "").split(",")
-        if len(ports) == 1:
-            ports *= len(hosts)
-        return [
-            {"host": host, "port": port, "hostaddr": address}
-            for host, port in zip(hosts, ports, strict=False)
-            for address in await _addresses(host)
-        ]
+    async def _ways(self) -> list[dict[str, str]]:
+        """What libpq would try: each of its hosts and ports, each address of a host, with encryption and without."""
+        places = await _places(psycopg2.extensions.parse_dsn(self._dsn))
+        if not self._encryption:
+            for place in places:
+                with suppress(psycopg2.OperationalError):
+                    self._encryption = self._encryption_at(place)
+                    break
+        modes = [{"sslmode": mode} for mode in self._encryption] or [{}]
+        return [{**place, **mode} for place in places for mode in modes]
+
+    def _encryption_at(self, place: dict[str, str]) -> tuple[str, ...]:
+        """The modes to try. URL, environment or service file may say: a connection knows, even one just begun."""
+        begun = psycopg2.connect(psycopg2.extensions.make_dsn(self._dsn, **place), async_=True)
+        mode = begun.info.dsn_parameters["sslmode"]
+        begun.close()
+        return {"prefer": ("require", "disable"), "allow": ("disable", "require")}.get(mode, (mode,))
 
 
 class Connections:
@@ -216,6 +228,19 @@ def cut(connection: psycopg2.extensions.connection) -> None:
     """End what a blocking connection waits for, from another thread."""
     with suppress(psycopg2.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as same:
         same.shutdown(socket.SHUT_RDWR)
+
+
+async def _places(given: dict[str, str]) -> list[dict[str, str]]:
+    if "hostaddr" in given or "host" not in given:
+        return [{}]
+    hosts, ports = given["host"].split(","), given.get("port", "").split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    return [
+        {"host": host, "port": port, "hostaddr": address}
+        for host, port in zip(hosts, ports, strict=False)
+        for address in await _addresses(host)
+    ]
 
 
 async def _addresses(host: str) -> list[str]:
