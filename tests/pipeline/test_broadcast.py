@@ -213,8 +213,23 @@ async def test_what_nobody_watched_is_not_shown_to_who_comes_later() -> None:
         await stage.commit(a=3)
         wire = stage.watch()
         await asyncio.sleep(1)
+        await stage.commit(b=4)
+        assert wire.shown == [(1.0, {"b": 4.0})]
+
+
+@virtual_time
+async def test_who_comes_after_a_time_without_watchers_gets_the_last_reading_of_a_burst() -> None:
+    async with broadcasting() as stage:
+        stage.watch()
+        await stage.commit(a=1)
+        await stage.commit(a=2)
+        stage.hub.leave(stage.client)
+        await stage.commit(a=3)
+        wire = stage.watch()
         await stage.commit(a=4)
-        assert wire.shown == [(1.0, {"a": 4.0})]
+        await stage.commit(a=5)
+        await asyncio.sleep(1)
+        assert wire.shown == [(0.0, {"a": 4.0}), (INTERVAL_S, {"a": 5.0})]
 
 
 @virtual_time
@@ -240,6 +255,10 @@ async def test_the_stream_converges_to_the_newest_whatever_the_rhythm() -> None:
             seen = [(at, shown[name]) for at, shown in wire.shown if name in shown]
             assert seen[-1][1] == 6.0 * sign
             assert [sign * value for _, value in seen] == sorted(sign * value for _, value in seen)
+
+
+def test_the_interval_is_a_fifth_of_a_second_by_default() -> None:
+    assert BroadcastSettings().interval_s == INTERVAL_S
 
 
 @pytest.mark.parametrize("interval_s", [-0.1, float("inf"), float("nan")])

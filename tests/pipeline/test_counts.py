@@ -45,6 +45,15 @@ def test_a_stage_that_fails_all_the_time_is_said_once_a_second(caplog: pytest.Lo
     assert all(record.levelno == logging.ERROR and record.exc_info for record in caplog.records)
 
 
+def test_it_is_said_again_when_the_second_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    clock = ManualClock()
+    failures, noted = Failures(Metrics(), clock), Noted()
+    for _ in range(3):
+        fail(failures, noted)
+        clock.advance(1.0)
+    assert len(caplog.records) == 3
+
+
 def test_the_failures_of_one_stage_do_not_hide_those_of_another(caplog: pytest.LogCaptureFixture) -> None:
     failures = Failures(Metrics(), ManualClock())
     fail(failures, Noted())

@@ -12,7 +12,7 @@ from webmacs.catalog import Snapshot
 from webmacs.errors import InvalidRows
 from webmacs.latest import LatestValues
 from webmacs.metrics import Metrics
-from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading
+from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Write
 from webmacs.pipeline.base import Batch, Contribution, Recorder, StageSettings, Stored
 from webmacs.pipeline.counts import Failures
 from webmacs.pipeline.draft import Draft
@@ -53,6 +53,16 @@ def test_a_commit_has_the_writes_of_all_recorders_in_order() -> None:
     draft = draft_of(batch(reading(1)), batch(reading(2)), others=[Noted(), Noted()])
     statements = [write.statement for write in draft.commit(1, 1).writes]
     assert statements == ["note [1]", "note [1]", "note [2]", "note [2]"]
+
+
+def test_what_takes_the_place_of_persist_may_add_writes_too() -> None:
+    class Chatty(Persist):
+        def record(self, batch: Batch, catalog: Snapshot) -> Contribution:
+            return Contribution(batch.readings, [Write("chat")])
+
+    draft = draft_of()
+    draft.record(batch(reading(1)), Chatty(StageSettings()), [Noted()])
+    assert [write.statement for write in draft.commit(1, 1).writes] == ["chat", "note [1]"]
 
 
 def test_a_batch_with_an_identity_is_remembered_with_its_numbers() -> None:

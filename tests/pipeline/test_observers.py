@@ -260,6 +260,15 @@ async def test_closing_does_not_wait_for_ever_for_one_that_holds_on_to_life() ->
 
 
 @virtual_time
+async def test_closing_one_that_has_nothing_to_hear_takes_no_time() -> None:
+    ear = Ear(Heard())
+    ear.listener.start()
+    await settle()
+    await ear.listener.close()
+    assert asyncio.get_running_loop().time() == 0.0
+
+
+@virtual_time
 async def test_closing_one_that_was_never_started_is_harmless() -> None:
     ear = Ear(Heard())
     await ear.listener.close()
