@@ -23,13 +23,12 @@ def unopened(url: str, directory: Path, **storage: object) -> Storage:
     return load_storage(settings_for(url, directory, storage=dict(storage)))
 
 
-async def tables(storage: Storage) -> set[str]:
-    """All that a schema consists of."""
-    of_this = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite%'"
-    if storage.scheme == "postgresql":
-        of_this = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' UNION SELECT viewname FROM pg_views"
-        of_this += " WHERE schemaname = 'public' UNION SELECT sequencename FROM pg_sequences"
-    return {name for (name,) in await storage.fetch(of_this)}
+async def there_is(storage: Storage, table: str) -> bool:
+    try:
+        await storage.fetch(f"SELECT count(*) FROM {table}")
+    except InvalidRows:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -87,7 +86,7 @@ async def test_an_older_schema_is_refused_when_we_must_not_migrate(
     with pytest.raises(StorageError, match=f"schema is at {found}, this program needs 0002: run `webmacs migrate`"):
         await late.open()
     await late.close()
-    assert "later" not in await tables(storage)
+    assert not await there_is(storage, "later")
 
 
 @pytest.mark.parametrize("may_migrate", [True, False])
@@ -143,7 +142,8 @@ async def test_a_migration_that_fails_leaves_an_empty_storage_empty(
     storage = unopened(storage_url, tmp_path)
     with pytest.raises(InvalidRows):
         await storage.open()
-    assert await tables(storage) == set()
+    for table in ("later", "users", "datapoints", "alembic_version"):
+        assert not await there_is(storage, table)
     assert await storage.revision() is None
     await storage.close()
 
@@ -151,7 +151,6 @@ async def test_a_migration_that_fails_leaves_an_empty_storage_empty(
 async def test_a_migration_that_fails_leaves_the_schema_as_it_was_and_can_be_repeated(
     storage: Storage, storage_url: str, tmp_path: Path, add_steps: Callable[..., None]
 ) -> None:
-    before = await tables(storage)
     found = migrate.head()
     add_steps(
         "CREATE TABLE second (id integer); INSERT INTO logs (public_id, content, created_us) VALUES ('a', 'b', 1);",
@@ -162,11 +161,13 @@ async def test_a_migration_that_fails_leaves_the_schema_as_it_was_and_can_be_rep
         with pytest.raises(InvalidRows):
             await late.migrate()
         assert await late.revision() == found
-        assert await tables(storage) == before
+        assert not await there_is(storage, "second")
+        assert not await there_is(storage, "third")
         assert await storage.fetch("SELECT content FROM logs") == []
     add_steps("CREATE TABLE second (id integer);", "CREATE TABLE third (id integer);")
     await late.open()
-    assert await tables(storage) == before | {"second", "third"}
+    assert await there_is(storage, "second")
+    assert await there_is(storage, "third")
     await late.close()
 
 
