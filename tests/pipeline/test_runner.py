@@ -571,7 +571,7 @@ async def test_identities_belong_to_their_user() -> None:
 
 @virtual_time
 async def test_an_identity_that_another_server_has_just_stored_is_a_duplicate() -> None:
-    async with Rig() as rig:
+    async with Rig(Noted()) as rig:
         rig.storage.hold()
         batch = await rig.send(("a", 1), batch_id="x")
         other = await rig.send(("b", 2), batch_id="y")
@@ -582,6 +582,7 @@ async def test_an_identity_that_another_server_has_just_stored_is_a_duplicate() 
         outcomes = [await rig.answer(batch), await rig.answer(other)]
     assert outcomes == [Stored(1, 0, 0, 0, duplicate=True), stored(1)]
     assert rig.storage.rows == [("b", 2.0)]
+    assert rig.storage.statements == ["note [2.0]"]  # what the others add to an innocent batch is not left out
 
 
 # -- starting and stopping -------------------------------------------------------------------------------------------

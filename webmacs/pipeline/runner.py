@@ -142,16 +142,16 @@ class Pipeline:
 
     async def _isolate(self, batches: Sequence[Batch], error: InvalidRows) -> None:
         """The data is at fault: halve until the offender stands alone, and refuse only that."""
-        batches = await self._unanswered(batches)  # another server may have stored the same identity just now
-        if len(batches) != 1:
-            await self._store(batches[: len(batches) // 2])
-            await self._store(batches[len(batches) // 2 :])
+        suspects = await self._unanswered(batches)  # another server may have stored the same identity just now
+        if len(batches) > 1 or not suspects:
+            await self._store(suspects[: len(suspects) // 2])
+            await self._store(suspects[len(suspects) // 2 :])
             return
-        _log.error("a batch of user %d cannot be stored: %s", batches[0].user_id, error)
+        _log.error("a batch of user %d cannot be stored: %s", suspects[0].user_id, error)
         try:  # another recorder's rows may be the offender; the readings are not lost for that
-            await self._commit(batches, ())
+            await self._commit(suspects, ())
         except InvalidRows:
-            self._refuse(batches)
+            self._refuse(suspects)
         else:
             self._counts.left_out.add(bool(self._others))
 
