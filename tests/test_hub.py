@@ -211,6 +211,13 @@ async def test_members_may_leave_while_they_are_told() -> None:
 
 
 @virtual_time
+async def test_everyone_can_be_judged_again() -> None:
+    hub = new_hub()
+    Peer(hub)
+    assert [(client.identity, client.needs) for client in hub.clients()] == [(NOBODY, Role.VIEWER)]
+
+
+@virtual_time
 async def test_everyone_of_every_group_is_told_that_it_is_over() -> None:
     hub = new_hub()
     peers = [Peer(hub), Peer(hub, group=CONTROLLER)]
