@@ -60,6 +60,8 @@ class _RequestHandler(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - repeats what the client sent
     ) -> web.StreamResponse:
         """See aiohttp. Called for what is no HTTP, and for what went wrong outside the application's own net."""
+        if isinstance(exc, ConnectionError) and request.transport is None:
+            raise exc  # the client has gone, which is nothing to speak of
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.info("refused a malformed request of %s: %s", request.remote, type(exc).__name__)
         else:

@@ -94,8 +94,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return _ours(error)
     except web.RequestPayloadError:  # its chunks or its compression are broken
         return failure(400, HTTPStatus.BAD_REQUEST.phrase)
-    except Exception:
-        if request.transport is None:
+    except Exception as error:
+        if isinstance(error, ConnectionError) and request.transport is None:
             raise  # the client has gone; nobody is left to answer
         name = request_id()
         _log.exception("%s %s failed, request %s", request.method, request.rel_url.raw_path, name)

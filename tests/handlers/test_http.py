@@ -1,0 +1,587 @@
+"""The HTTP contract: what holds for every route, and the routes one by one.
+
+`docs/protocol.md`, "HTTP"; what existing controllers and dashboards put on the wire and expect back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import re
+import uuid
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.plant import PASSWORD, Server, now_us
+from tests.rawsocket import Answer, RawSocket, exchange
+from tests.wire import claims_of, signed
+from webmacs import __version__
+from webmacs.auth import MAX_PASSWORD_LENGTH
+from webmacs.errors import Overloaded
+from webmacs.model import Role, Write
+from webmacs.storage import accounts
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+API = "/api/v1"
+LOGIN, LOGOUT, ME = f"{API}/auth/login", f"{API}/auth/logout", f"{API}/auth/me"
+LATEST, DATAPOINTS, BATCH = f"{API}/datapoints/latest", f"{API}/datapoints", f"{API}/datapoints/batch"
+EVENTS, UNLINKED = f"{API}/events", f"{API}/events/unlinked"
+
+ROUTES = [
+    ("POST", LOGIN, None),
+    ("POST", LOGOUT, Role.VIEWER),
+    ("GET", ME, Role.VIEWER),
+    ("GET", LATEST, Role.VIEWER),
+    ("POST", DATAPOINTS, Role.OPERATOR),
+    ("POST", BATCH, Role.OPERATOR),
+    ("GET", EVENTS, Role.VIEWER),
+    ("GET", UNLINKED, Role.VIEWER),
+    ("GET", "/health", None),
+    ("GET", "/metrics", Role.VIEWER),
+]
+GUARDED = [(method, path, role) for method, path, role in ROUTES if role is not None]
+
+every_route = pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in ROUTES])
+every_guarded_route = pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in GUARDED])
+
+TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+    @property
+    def detail(self) -> str:
+        """The text of an error, which is all that its body holds."""
+        assert set(self.body) == {"detail"}, self.body
+        assert isinstance(self.body["detail"], str)
+        text: str = self.body["detail"]
+        return text
+
+
+async def call(server: Server, method: str, path: str, token: str | None = None, **options: Any) -> Reply:
+    headers = dict(options.pop("headers", {}))
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    options.setdefault("allow_redirects", False)
+    async with server.client.request(method, server.address + path, headers=headers, **options) as response:
+        raw = await response.read()
+        is_json = response.headers.get("Content-Type", "").startswith("application/json")
+        return Reply(response.status, dict(response.headers), json.loads(raw) if is_json and raw else raw)
+
+
+def operator(server: Server) -> str:
+    return server.plant.tokens[Role.OPERATOR]
+
+
+def viewer(server: Server) -> str:
+    return server.plant.tokens[Role.VIEWER]
+
+
+def raw(path: str, headers: str = "", body: bytes = b"", method: str = "POST") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+# -- every route -----------------------------------------------------------------------------------------------
+
+
+@every_route
+async def test_both_slash_forms_are_served_without_a_redirect(shared: Server, method: str, path: str) -> None:
+    plain, slashed = [await call(shared, method, form, operator(shared)) for form in (path, f"{path}/")]
+    assert plain.status == slashed.status
+    assert plain.status not in {301, 302, 307, 308, 404, 405}
+
+
+@every_route
+async def test_unknown_query_parameters_are_ignored(shared: Server, method: str, path: str) -> None:
+    plain = await call(shared, method, path, operator(shared))
+    assert (await call(shared, method, f"{path}?_t=1767225600000&more=", operator(shared))).status == plain.status
+
+
+@every_route
+@pytest.mark.parametrize("token", [None, "good"])
+async def test_every_answer_has_an_id_of_its_own(shared: Server, method: str, path: str, token: str | None) -> None:
+    sent = {"X-Request-ID": "mine"}
+    replies = [await call(shared, method, path, token and operator(shared), headers=sent) for _ in range(2)]
+    ids = {reply.headers["X-Request-ID"] for reply in replies}
+    assert len(ids) == 2
+    assert all(uuid.UUID(each).version == 4 for each in ids)
+
+
+@every_route
+async def test_every_answer_forbids_guessing_referring_and_keeping(shared: Server, method: str, path: str) -> None:
+    reply = await call(shared, method, path, operator(shared))
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+    assert reply.headers["Referrer-Policy"] == "no-referrer"
+    assert reply.headers["Cache-Control"] == "no-store"
+
+
+@every_guarded_route
+async def test_without_a_credential_it_is_401_and_says_which_kind_is_meant(
+    shared: Server, method: str, path: str
+) -> None:
+    for headers in ({}, {"Authorization": "Basic abc"}, {"Authorization": ""}):
+        reply = await call(shared, method, path, headers=headers)
+        assert (reply.status, reply.detail) == (401, "Authentication required")
+        assert reply.headers["WWW-Authenticate"] == "Bearer"
+
+
+@every_guarded_route
+async def test_a_bad_credential_is_401(shared: Server, method: str, path: str) -> None:
+    for token in ("nonsense", "wm_nonsense", "x" * 9_000):
+        reply = await call(shared, method, path, token)
+        assert (reply.status, reply.detail) == (401, "Invalid or expired token")
+        assert "WWW-Authenticate" not in reply.headers
+
+
+@every_guarded_route
+async def test_an_expired_session_is_401(shared: Server, method: str, path: str) -> None:
+    owner = await shared.newcomer()
+    reply = await call(shared, method, path, signed(claims_of(shared, owner.public_id, exp=1)))
+    assert (reply.status, reply.detail) == (401, "Invalid or expired token")
+
+
+@every_guarded_route
+async def test_the_query_bears_no_credential_over_http(shared: Server, method: str, path: str) -> None:
+    assert (await call(shared, method, f"{path}?token={operator(shared)}")).status == 401
+
+
+@pytest.mark.parametrize(("method", "path", "needs"), GUARDED)
+@pytest.mark.parametrize("role", Role)
+async def test_each_route_asks_for_its_role(shared: Server, method: str, path: str, needs: Role, role: Role) -> None:
+    reply = await call(shared, method, path, shared.plant.tokens[role])
+    if role.covers(needs):
+        assert reply.status not in {401, 403}
+    else:
+        assert (reply.status, reply.detail) == (403, "Insufficient permissions")
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_the_scheme_is_written_in_any_case(shared: Server, scheme: str) -> None:
+    assert (await call(shared, "GET", ME, headers={"Authorization": f"{scheme} {viewer(shared)}"})).status == 200
+
+
+async def test_first_who_it_is_then_the_role_then_the_body(shared: Server) -> None:
+    for path in (DATAPOINTS, BATCH):
+        assert (await call(shared, "POST", path, data=b"{")).status == 401
+        assert (await call(shared, "POST", path, viewer(shared), data=b"{")).status == 403
+        assert (await call(shared, "POST", path, operator(shared), data=b"{")).status == 422
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("path", [path for _, path, _ in ROUTES])
+async def test_a_method_that_is_not_offered_is_405_with_those_that_are(shared: Server, method: str, path: str) -> None:
+    reply = await call(shared, method, path, operator(shared))
+    assert (reply.status, reply.detail) == (405, "Method Not Allowed")
+    assert reply.headers["Allow"] == ",".join(sorted({m for m, p, _ in ROUTES if p == path}))
+
+
+async def test_head_is_not_offered(shared: Server) -> None:
+    for path in (ME, LATEST, "/health"):
+        reply = await call(shared, "HEAD", path, operator(shared))
+        assert (reply.status, reply.body, reply.headers["Allow"]) == (405, b"", "GET")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/nowhere", API, f"{API}/", f"{API}/users", "/ws", "/ws/nowhere", "//", f"{ME}//", "/%00", "/%ff"]
+)
+async def test_what_is_not_there_is_404(shared: Server, path: str) -> None:
+    answer = await exchange(shared.address, raw(path, method="GET"))
+    assert (answer.status, answer.json()) == (404, {"detail": "Not Found"})
+    assert answer.headers["x-request-id"]
+
+
+# -- bodies ----------------------------------------------------------------------------------------------------
+
+BODIES = [LOGIN, DATAPOINTS, BATCH]
+BROKEN_JSON = [b"", b"{", b"nonsense", b"{} {}", b"\xff\xfe", b"\xef\xbb\xbf{}", b'{"a": "\xff"}', b"[" * 10_000]
+
+with_a_body = pytest.mark.parametrize("path", BODIES)
+
+
+@with_a_body
+@pytest.mark.parametrize("body", [*BROKEN_JSON, b'{"value": ' + b"9" * 5_000 + b"}", '{"a": 1}'.encode("utf-16")])
+async def test_broken_json_is_422(shared: Server, path: str, body: bytes) -> None:
+    reply = await call(shared, "POST", path, operator(shared), data=body, headers={"Content-Type": "application/json"})
+    assert (reply.status, reply.detail) == (422, "Invalid JSON")
+
+
+@with_a_body
+@pytest.mark.parametrize("body", [[], [1], "text", 1, None, True])
+async def test_json_that_is_no_object_is_422(shared: Server, path: str, body: object) -> None:
+    reply = await call(
+        shared, "POST", path, operator(shared), data=json.dumps(body), headers={"Content-Type": "application/json"}
+    )
+    assert (reply.status, reply.detail) == (422, "The body must be a JSON object")
+
+
+@with_a_body
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "nonsense", "", None])
+async def test_a_body_that_does_not_say_it_is_json_is_422(shared: Server, path: str, content_type: str | None) -> None:
+    header = "" if content_type is None else f"Content-Type: {content_type}\r\n"
+    body = json.dumps(shared.reading()).encode()
+    answer = await exchange(shared.address, raw(path, f"Authorization: Bearer {operator(shared)}\r\n{header}", body))
+    assert answer.status == 422
+    assert "Content-Type: application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/JSON", "application/json;"])
+async def test_json_may_say_its_charset(shared: Server, content_type: str) -> None:
+    reply = await call(
+        shared,
+        "POST",
+        DATAPOINTS,
+        operator(shared),
+        data=json.dumps(shared.reading()).encode(),
+        headers={"Content-Type": content_type},
+    )
+    assert reply.status == 201
+
+
+@with_a_body
+async def test_a_body_of_ten_megabytes_is_413(shared: Server, path: str) -> None:
+    body = io.BytesIO(b'{"a": "' + b"x" * 10_000_000 + b'"}')
+    reply = await call(shared, "POST", path, operator(shared), data=body, headers={"Content-Type": "application/json"})
+    assert (reply.status, reply.detail) == (413, "Request Entity Too Large")
+
+
+@with_a_body
+async def test_a_body_that_inflates_is_413(shared: Server, path: str) -> None:
+    body = zlib.compress(b" " * 10_000_000, 9)
+    reply = await call(
+        shared,
+        "POST",
+        path,
+        operator(shared),
+        data=body,
+        headers={"Content-Type": "application/json", "Content-Encoding": "deflate"},
+    )
+    assert (reply.status, reply.detail) == (413, "Request Entity Too Large")
+
+
+BROKEN_TRANSFER = {
+    "a chunk that is none": "Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+    "what is no gzip": "Content-Encoding: gzip\r\nContent-Length: 8\r\n\r\nnonsense",
+}
+
+
+@with_a_body
+@pytest.mark.parametrize("rest", BROKEN_TRANSFER.values(), ids=BROKEN_TRANSFER.keys())
+async def test_a_body_that_is_broken_on_the_way_is_400(shared: Server, path: str, rest: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    request = f"{head}Authorization: Bearer {operator(shared)}\r\n{rest}".encode()
+    answer = await exchange(shared.address, request)
+    assert (answer.status, answer.json()) == (400, {"detail": "Bad Request"})
+
+
+async def test_one_who_leaves_in_the_middle_of_a_body_leaves_no_trace(
+    shared: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = f"POST {LOGIN} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    async with await RawSocket.connect(shared.address) as connection:
+        connection.write(head.encode() + b'{"email": "')
+        await connection.drain()
+        await asyncio.sleep(0.05)
+    assert (await call(shared, "GET", "/health")).status == 200
+    assert caplog.text == ""
+
+
+async def test_a_get_may_say_it_is_json(shared: Server) -> None:
+    assert (
+        await call(shared, "GET", LATEST, viewer(shared), headers={"Content-Type": "application/json"})
+    ).status == 200
+
+
+# -- logging in ------------------------------------------------------------------------------------------------
+
+
+async def login(server: Server, email: object, password: object = PASSWORD, **more: object) -> Reply:
+    return await call(server, "POST", LOGIN, json={"email": email, "password": password, **more})
+
+
+async def test_a_login_is_answered_with_a_token_and_who_it_is(shared: Server) -> None:
+    owner = await shared.newcomer(Role.VIEWER)
+    reply = await login(shared, owner.email)
+    assert reply.status == 200
+    assert reply.body == {
+        "status": "success",
+        "message": reply.body["message"],
+        "access_token": reply.body["access_token"],
+        "public_id": owner.public_id,
+        "username": owner.email,
+    }
+    assert (await call(shared, "GET", ME, reply.body["access_token"])).body["public_id"] == owner.public_id
+
+
+async def test_a_login_is_written_down(shared: Server) -> None:
+    owner = await shared.newcomer()
+    await login(shared, owner.email)
+    rows = await shared.parts.storage.fetch("SELECT content FROM logs WHERE user_id = :id", id=owner.id)
+    assert rows == [(f"user {owner.email} logged in",)]
+
+
+async def test_two_logins_are_two_sessions(shared: Server) -> None:
+    owner = await shared.newcomer()
+    first, second = [(await login(shared, owner.email)).body["access_token"] for _ in range(2)]
+    assert first != second
+    assert (await call(shared, "POST", LOGOUT, first)).status == 200
+    assert (await call(shared, "GET", ME, first)).status == 401
+    assert (await call(shared, "GET", ME, second)).status == 200
+
+
+async def test_addresses_are_compared_without_case(shared: Server) -> None:
+    assert (await login(shared, f" {shared.plant.emails[Role.ADMIN].upper()} ")).status == 200
+
+
+async def test_more_fields_are_ignored(shared: Server) -> None:
+    assert (await login(shared, shared.plant.emails[Role.ADMIN], remember=True)).status == 200
+
+
+@pytest.mark.parametrize("password", ["wrong", PASSWORD.upper(), f"{PASSWORD} ", "\x00", "ü" * 100, "x" * 1024])
+async def test_a_wrong_pair_is_401(shared: Server, password: str) -> None:
+    for email in (shared.plant.emails[Role.ADMIN], "nobody@example.org"):
+        reply = await login(shared, email, password)
+        assert (reply.status, reply.detail) == (401, "Incorrect email or password")
+        assert "WWW-Authenticate" not in reply.headers
+
+
+async def test_an_unknown_user_costs_a_hash_as_a_known_one_does(
+    shared: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = []
+    verify = shared.parts.passwords._verify
+
+    def counting(password_hash: str, password: str) -> bool:
+        computed.append(password_hash.rsplit("$", 2)[0])
+        return verify(password_hash, password)
+
+    monkeypatch.setattr(shared.parts.passwords, "_verify", counting)
+    await login(shared, shared.plant.emails[Role.ADMIN], "wrong")
+    await login(shared, "nobody@example.org", "wrong")
+    known, unknown = computed
+    assert known == unknown  # algorithm and cost
+
+
+BAD_LOGINS: list[dict[str, Any]] = [
+    {},
+    {"email": "a@b.org"},
+    {"password": "x"},
+    {"email": None, "password": "x"},
+    {"email": "a@b.org", "password": None},
+    {"email": "", "password": "x"},
+    {"email": "a@b.org", "password": ""},
+    {"email": 1, "password": "x"},
+    {"email": "a@b.org", "password": 1},
+    {"email": ["a@b.org"], "password": "x"},
+    {"email": "a\x00b@b.org", "password": "x"},
+    {"email": "\ud800@b.org", "password": "x"},
+    {"email": "a@b.org", "password": "\ud800"},
+    {"email": "a" * 255, "password": "x"},
+    {"email": "a@b.org", "password": "x" * (MAX_PASSWORD_LENGTH + 1)},
+]
+
+
+@pytest.mark.parametrize("body", BAD_LOGINS)
+async def test_what_is_no_login_is_422_and_repeats_nothing(shared: Server, body: dict[str, Any]) -> None:
+    reply = await call(shared, "POST", LOGIN, json=body)
+    assert reply.status == 422
+    assert re.match(r"(email|password): ", reply.detail)
+    assert "b.org" not in reply.detail
+
+
+async def test_too_many_logins_at_once_are_503(shared: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(_hash: str | None, _password: str) -> bool:
+        raise Overloaded("Too many logins at once, try again in a moment")
+
+    monkeypatch.setattr(shared.parts.passwords, "verify", full)
+    reply = await login(shared, shared.plant.emails[Role.ADMIN])
+    assert (reply.status, reply.detail) == (503, "Too many logins at once, try again in a moment")
+    assert reply.headers["Retry-After"].isdigit()
+
+
+async def test_a_flood_of_logins_is_bounded_and_holds_up_nobody(shared: Server) -> None:
+    loop = asyncio.get_running_loop()
+    lags = []
+
+    async def watch() -> None:
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0.005)
+            lags.append(loop.time() - before - 0.005)
+
+    watching = asyncio.create_task(watch())
+    replies = await asyncio.gather(*(login(shared, "nobody@example.org", "wrong") for _ in range(40)))
+    watching.cancel()
+    bound = shared.settings.auth.max_pending_logins
+    assert [reply.status for reply in replies].count(401) >= bound
+    assert {reply.status for reply in replies} == {401, 503}
+    assert sorted(lags)[len(lags) // 2] < 0.02
+
+
+async def test_a_user_made_by_another_process_can_log_in_at_once(shared: Server) -> None:
+    email = f"{uuid.uuid4()}@example.org"
+    _, password_hash = await accounts.user_by_email(shared.parts.storage, shared.plant.emails[Role.ADMIN])
+    await accounts.add_user(
+        shared.parts.storage,
+        email=email,
+        username=email,
+        password_hash=password_hash,
+        role=Role.VIEWER,
+        now_us=now_us(),
+    )
+    token = (await login(shared, email)).body["access_token"]
+    assert (await call(shared, "GET", ME, token)).body["email"] == email
+
+
+# -- logging out, and who one is -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [LOGOUT, f"{LOGOUT}/"])
+async def test_logging_out_ends_the_session_at_once(shared: Server, path: str) -> None:
+    owner = await shared.newcomer()
+    reply = await call(shared, "POST", path, owner.jwt)
+    assert (reply.status, reply.body["status"]) == (200, "success")
+    again = await call(shared, "GET", ME, owner.jwt)
+    assert (again.status, again.detail) == (401, "Token has been revoked")
+
+
+async def test_the_token_itself_is_not_kept(shared: Server) -> None:
+    owner = await shared.newcomer()
+    await call(shared, "POST", LOGOUT, owner.jwt)
+    kept = await shared.parts.storage.fetch("SELECT * FROM revoked_tokens")
+    assert owner.jwt.split(".")[2] not in repr(kept)
+
+
+async def test_logging_out_with_an_api_token_changes_nothing(shared: Server) -> None:
+    owner = await shared.newcomer()
+    assert (await call(shared, "POST", LOGOUT, owner.api_token)).status == 200
+    assert (await call(shared, "GET", ME, owner.api_token)).status == 200
+
+
+async def test_a_removed_user_is_401(shared: Server) -> None:
+    owner = await shared.newcomer()
+    await accounts.remove_user(shared.parts.storage, owner.id)
+    await shared.parts.catalog.reload()
+    reply = await call(shared, "GET", ME, owner.jwt)
+    assert (reply.status, reply.detail) == (401, "User not found")
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_me_is_a_user_with_all_fields(shared: Server, role: Role) -> None:
+    owner = await shared.newcomer(role)
+    for token in (owner.jwt, owner.api_token):
+        reply = await call(shared, "GET", ME, token)
+        assert re.fullmatch(TIMESTAMP, reply.body["registered_on"])
+        assert reply.body == {
+            "public_id": owner.public_id,
+            "email": owner.email,
+            "username": owner.email,
+            "role": role.value,
+            "admin": role is Role.ADMIN,
+            "registered_on": reply.body["registered_on"],
+            "sso_provider": None,
+        }
+
+
+async def test_the_role_is_that_of_now_not_of_the_login(shared: Server) -> None:
+    owner = await shared.newcomer(Role.VIEWER)
+    assert (await call(shared, "POST", BATCH, owner.jwt, json={"datapoints": []})).status == 403
+    promote = Write("UPDATE users SET role = 'operator' WHERE id = :id", ({"id": owner.id},))
+    await shared.parts.storage.write(promote)
+    await shared.parts.catalog.reload()
+    assert (await call(shared, "POST", BATCH, owner.jwt, json={"datapoints": []})).status == 201
+
+
+# -- health and metrics ----------------------------------------------------------------------------------------
+
+
+async def test_health_is_open_and_has_all_fields(shared: Server) -> None:
+    await call(shared, "POST", DATAPOINTS, operator(shared), json=shared.reading())
+    reply = await call(shared, "GET", "/health")
+    assert reply.status == 200
+    assert re.fullmatch(TIMESTAMP, reply.body["last_datapoint"])
+    assert isinstance(reply.body["uptime_seconds"], float)
+    assert reply.body == {
+        "status": "ok",
+        "version": __version__,
+        "database": "ok",
+        "last_datapoint": reply.body["last_datapoint"],
+        "uptime_seconds": reply.body["uptime_seconds"],
+    }
+
+
+async def test_metrics_are_what_prometheus_reads(shared: Server) -> None:
+    reply = await call(shared, "GET", "/metrics", viewer(shared))
+    assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert b"# TYPE webmacs_readings_stored_total counter" in reply.body
+
+
+# -- events ----------------------------------------------------------------------------------------------------
+
+
+async def test_events_come_in_pages_the_oldest_first(shared: Server) -> None:
+    everything = [*shared.plant.linked, shared.plant.unlinked]
+    reply = await call(shared, "GET", EVENTS, viewer(shared))
+    assert {key: reply.body[key] for key in ("page", "page_size", "total")} == {
+        "page": 1,
+        "page_size": 25,
+        "total": len(everything),
+    }
+    assert [event["public_id"] for event in reply.body["data"]] == everything
+    assert set(reply.body["data"][0]) == {
+        *("public_id", "name", "min_value", "max_value", "unit", "type", "user_public_id")
+    }
+    second = await call(shared, "GET", f"{EVENTS}?page=2&page_size=3", viewer(shared))
+    assert [event["public_id"] for event in second.body["data"]] == everything[3:]
+    assert (await call(shared, "GET", f"{EVENTS}?page=3&page_size=3", viewer(shared))).body["data"] == []
+
+
+BAD_PAGES = ["page=0", "page=-1", "page=x", "page=", "page=1.5", "page=99999999999999999999", "page=%00", "page=%C2%B2"]
+
+
+@pytest.mark.parametrize("query", [*BAD_PAGES, "page_size=0", "page_size=101", "page_size=1e1"])
+async def test_a_page_that_cannot_be_is_422(shared: Server, query: str) -> None:
+    reply = await call(shared, "GET", f"{EVENTS}?{query}", viewer(shared))
+    assert reply.status == 422
+    assert re.match(r"page(_size)?: must be a whole number from 1 to \d+", reply.detail)
+
+
+async def test_a_huge_page_is_empty(shared: Server) -> None:
+    reply = await call(shared, "GET", f"{EVENTS}?page=2147483648&page_size=100", viewer(shared))
+    assert (reply.status, reply.body["data"]) == (200, [])
+
+
+# -- what went wrong on our side -------------------------------------------------------------------------------
+
+
+async def test_our_own_fault_is_500_without_a_trace_and_findable_in_the_log(
+    shared: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> bytes:
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr(shared.parts.metrics, "text", broken)
+    reply = await call(shared, "GET", f"/metrics?token={viewer(shared)}", viewer(shared))
+    assert (reply.status, reply.detail) == (500, "Internal Server Error")
+    assert "a fault" in caplog.text
+    assert reply.headers["X-Request-ID"] in caplog.text
+    assert viewer(shared) not in caplog.text
+    assert (await call(shared, "GET", "/health")).status == 200
+
+
+async def test_the_connection_can_be_used_again_after_an_error(shared: Server) -> None:
+    request = raw("/nowhere", method="GET") + raw(LOGIN, "Content-Type: application/json\r\n", b"{")
+    async with await RawSocket.connect(shared.address) as connection:
+        connection.write(request + raw("/health", method="GET"))
+        answers: list[Answer] = [await connection.answer() for _ in range(3)]
+    assert [answer.status for answer in answers] == [404, 422, 200]
