@@ -16,8 +16,10 @@ from webmacs.latest import LatestValues
 from webmacs.model import Role
 from webmacs.pipeline.base import Batch, Outcome, Refused, Stored
 from webmacs.pipeline.runner import Pipeline
+from webmacs.pipeline.validate import NO_VALID_DATAPOINTS
 
 UNDECIDED = "Storage unavailable, batch not confirmed; give it a batch_id to send it again without doubling it"
+INVALID_DATAPOINT = "value must be a finite number, event_public_id a text of 1 to 100 characters"
 WITHDRAWN = "Storage unavailable, batch not stored"
 
 
@@ -56,7 +58,10 @@ class DatapointRoutes:
     async def add(self, request: web.Request) -> web.Response:
         """One reading."""
         body = await json_object(request)
-        stored, batch_id = await self._store(request, {"datapoints": [body], "batch_id": body.get("batch_id")})
+        try:
+            stored, batch_id = await self._store(request, {"datapoints": [body], "batch_id": body.get("batch_id")})
+        except InvalidMessage as error:
+            raise (InvalidMessage(INVALID_DATAPOINT) if str(error) == NO_VALID_DATAPOINTS else error) from None
         if not stored.accepted:  # also the second time: the first answer comes again
             event = body["event_public_id"]
             if event not in self._catalog.current.events:
