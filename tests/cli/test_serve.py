@@ -14,6 +14,7 @@ import pytest
 from tests.cli.conftest import Configure, until
 from tests.cli.process import Command, ended, started
 from tests.plant import Plant, furnish, settings_for
+from tests.postgres import PostgresServer
 from tests.rawsocket import RawSocket
 from webmacs.app import PARTS, build_app
 from webmacs.cli.serve import refusal, running, serve
@@ -88,6 +89,37 @@ async def test_what_was_acknowledged_before_the_end_is_there_after_it(
         headers = {"Authorization": f"Bearer {plant.tokens[Role.VIEWER]}"}
         async with client.get(f"{await address_of(server)}/api/v1/datapoints/latest", headers=headers) as response:
             assert [datapoint["value"] for datapoint in await response.json()] == [23.5]
+
+
+async def test_a_server_outlives_an_outage_of_its_database(configure: Configure, tmp_path: Path) -> None:
+    """On the loop that it really runs on, through several attempts to connect that are refused."""
+    postgres = PostgresServer()
+    try:
+        config = configure(postgres.url(), "[pipeline]", "overload_timeout_s = 30.0")
+        storage = load_storage(settings_for(postgres.url(), tmp_path))
+        await storage.open()
+        plant = await furnish(storage)
+        await storage.close()
+        batch = {"datapoints": [{"value": 1.0, "event_public_id": plant.linked[0]}]}
+        token = {"token": plant.tokens[Role.OPERATOR]}
+        async with started("serve", "--config", config, cwd=tmp_path) as server, aiohttp.ClientSession() as client:
+            address = await address_of(server)
+            async with client.ws_connect(f"{address}{TELEMETRY}", params=token) as telemetry:
+                await telemetry.send_json({**batch, "batch_id": "before"})
+                assert (await telemetry.receive_json(timeout=10))["accepted"] == 1
+                postgres.stop()
+                await telemetry.send_json({**batch, "batch_id": "meanwhile"})
+                await server.says("storage unavailable")
+                await asyncio.sleep(1.5)  # some more attempts
+                postgres.start()
+                answer = await telemetry.receive_json(timeout=30)
+                assert (answer["type"], answer.get("accepted")) == ("ack", 1)
+            code, _ = await server.stop()
+            complaints = (await server.rest()).err
+    finally:
+        postgres.remove()
+    assert code == 0
+    assert "Traceback" not in complaints
 
 
 async def test_a_second_server_on_the_same_file_refuses_to_start(configure: Configure, tmp_path: Path) -> None:

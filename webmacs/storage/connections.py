@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import os
 import socket
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
@@ -27,6 +28,24 @@ _AT_FAULT: Final = frozenset({"0A", "21", "22", "23", "42", "54", "P0"})
 
 class StoredAlready(InvalidRows):
     """An earlier attempt at this commit got through."""
+
+
+class Connection(aiopg.Connection):
+    """A connection of aiopg that takes everything of its socket out of the loop when psycopg2 has closed it.
+
+    aiopg forgets that it was writing, as it is whenever a connection is refused. uvloop keeps the dead entry, and the
+    next connection that gets the number of that socket, usually the next attempt, cannot be waited for.
+    """
+
+    @staticmethod
+    def _ready(weak_self: weakref.ref[Connection]) -> None:
+        connection = weak_self()
+        if connection is not None:
+            descriptor = connection._fileno
+            aiopg.Connection._ready(weak_self)
+            if descriptor is not None and connection._fileno is None:
+                with suppress(OSError):
+                    connection._loop.remove_writer(descriptor)
 
 
 class Address:
@@ -84,7 +103,7 @@ class Address:
         return psycopg2.connect(self._dsn, options=options)
 
     async def _connect(self, **place: str) -> aiopg.Connection:
-        return await aiopg.connect(
+        return await Connection(
             psycopg2.extensions.make_dsn(self._dsn, **place),
             timeout=self._settings.statement_timeout_s,
             enable_hstore=False,
