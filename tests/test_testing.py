@@ -24,7 +24,7 @@ class Double(Gate):
 
     async def start(self, context: StageContext) -> None:
         await super().start(context)
-        self.life = ["started"]
+        self.life = ["started", *context.catalog.current.linked]
 
     async def close(self) -> None:
         self.life.append("closed")
@@ -44,6 +44,17 @@ async def test_the_stage_is_started_and_closed() -> None:
     assert harness.stage.life == ["started", "closed"]
 
 
+async def test_what_is_declared_before_the_start_is_there_when_the_stage_starts() -> None:
+    harness = StageHarness(Double)
+    harness.event("a")
+    async with harness:
+        assert harness.stage.life == ["started", "a"]
+
+
+def test_the_stage_is_called_as_the_server_calls_it() -> None:
+    assert [StageHarness(kind).stage.name for kind in (Double, Noted)] == ["double", "noted"]
+
+
 async def test_the_stage_has_its_settings_or_they_are_refused() -> None:
     assert StageHarness(Double, {"most": 3}).stage.settings.most == 3.0
     with pytest.raises(ValidationError, match="mots"):
@@ -58,6 +69,13 @@ async def test_a_gate_sees_items_before_the_filter_and_readings_after_it(before_
         batch = await harness.gate(("a", 1), ("spare", 2.0), ("nobody", 3.0), before_filter=before_filter)
     assert [(reading.event.public_id, reading.value) for reading in batch.readings] == [("a", 2.0)]
     assert (batch.unlinked, batch.items[0].value) == (2, 2.0 if before_filter else 1.0)
+
+
+async def test_a_gate_stands_after_the_filter_unless_it_is_said() -> None:
+    async with StageHarness(Double) as harness:
+        harness.event("a")
+        batch = await harness.gate(("a", 1.0))
+    assert (batch.items[0].value, batch.readings[0].value) == (1.0, 2.0)
 
 
 async def test_a_value_that_a_gate_makes_impossible_is_dropped_and_counted() -> None:
