@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import ssl
@@ -138,6 +139,15 @@ class RawSocket:
         """All that comes until the server ends the connection."""
         async with asyncio.timeout(TIMEOUT_S):
             return await self._reader.read()
+
+    async def within(self, seconds: float) -> bytes:
+        """All that comes in that time, or until the server ends the connection."""
+        found = b""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while chunk := await self._reader.read(65_536):
+                    found += chunk
+        return found
 
     def cut(self) -> None:
         """Go without a word."""

@@ -57,6 +57,8 @@ def set_up(settings: LoggingSettings) -> None:
     handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # It repeats the sub-protocols that a client asks for, which is where some put their token.
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 
 class AccessLogger(AbstractAccessLogger):
