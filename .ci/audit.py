@@ -47,10 +47,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         pins = fresh(Path(name))
         packages = audited(pins, Path(name))
-    if packages is None:
+    unknown = [package["name"] for package in packages or () if "skip_reason" in package]
+    if packages is None or len(unknown) == len(pins):
         print(f"audit: the data could not be reached; {len(pins)} packages were NOT looked up")
         return 0
-    unknown = [package["name"] for package in packages if "skip_reason" in package]
     findings = [(package, flaw) for package in packages for flaw in package.get("vulns", [])]
     for package, flaw in findings:
         mends = ", ".join(flaw["fix_versions"]) or "none yet"
