@@ -154,17 +154,15 @@ class _Link:
                 if fault is not self._fault:
                     self._fault = fault
                     if isinstance(fault, Cut):
-                        writer.write(data[: data.index(fault.pattern) + len(fault.pattern)])
-                        await writer.drain()
+                        await _send(writer, data[: data.index(fault.pattern) + len(fault.pattern)])
                         fault.met.set()
                         break
                     if isinstance(fault, Held):
                         fault.met.set()
                 if isinstance(fault, Held):
                     await fault.wait()
-                writer.write(data)
-                await writer.drain()
-        with suppress(OSError):
+                await _send(writer, data)
+        if not writer.is_closing():
             writer.write_eof()
         if isinstance(self._fault, Cut):
             self._client[1].transport.abort()
@@ -179,12 +177,18 @@ class _Link:
                 if isinstance(self._fault, LostAnswer):
                     self._fault.met.set()
                     writer.transport.abort()
-                if not writer.transport.is_closing():
-                    writer.write(data)
-                    await writer.drain()
+                if not writer.is_closing():
+                    await _send(writer, data)
         if self._fault is not None:
             self._fault.over.set()
         writer.transport.abort()
+
+
+async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    if writer.is_closing():  # asyncio takes no notice, uvloop raises a RuntimeError
+        raise ConnectionAbortedError
+    writer.write(data)
+    await writer.drain()
 
 
 @asynccontextmanager

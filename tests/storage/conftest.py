@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from tests.plant import settings_for
 from tests.postgres import PostgresServer
@@ -14,6 +16,13 @@ from webmacs.extensions import load_storage
 from webmacs.storage.base import Storage
 
 Opener = Callable[..., Awaitable[Storage]]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Faults are met on the loop that servers run on; it is less forgiving of what aiopg leaves behind."""
+    module = item.nodeid.partition("::")[0]
+    return {"uvloop": uvloop.new_event_loop} if "test_faults" in module else {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture
