@@ -46,6 +46,12 @@ def version(catalog: Catalog) -> int:
     return int(next(iter(catalog.current.revoked)))
 
 
+@virtual_time
+async def test_a_new_catalog_is_empty_and_not_out_of_date() -> None:
+    catalog = Catalog(Source().fetch)
+    assert (catalog.current, catalog.stale, catalog.unlinked.listed()) == (Snapshot(), False, [])
+
+
 # -- reloading -------------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +198,43 @@ async def test_following_survives_what_it_cannot_read() -> None:
     await asyncio.sleep(2 * (1 + RETRY_S))
     assert (version(catalog), catalog.stale) == (1, False)
     following.cancel()
+
+
+@virtual_time
+async def test_a_storage_that_is_away_is_asked_twice_a_second() -> None:
+    attempts = 0
+
+    async def fetch() -> Snapshot:
+        nonlocal attempts
+        attempts += 1
+        task = asyncio.current_task()
+        if attempts > 100 and task is not None:
+            task.cancel()
+        raise StorageUnavailable("away")
+
+    catalog = Catalog(fetch)
+    following = asyncio.create_task(catalog.follow())
+    catalog.changed()
+    await asyncio.sleep(10.1)
+    assert attempts == 21
+    following.cancel()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@virtual_time
+async def test_that_it_may_be_out_of_date_is_said_with_a_trace_where_nobody_expected_it(
+    caplog: pytest.LogCaptureFixture, broken: bool
+) -> None:
+    source = Source()
+    source.away, source.broken = not broken, broken
+    catalog = Catalog(source.fetch)
+    following = asyncio.create_task(catalog.follow())
+    catalog.changed()
+    await asyncio.sleep(1.2)
+    following.cancel()
+    [record] = caplog.records
+    assert record.getMessage().startswith("the configuration may be out of date: ")
+    assert bool(record.exc_info) is broken
 
 
 # -- snapshots -------------------------------------------------------------------------------------------------------

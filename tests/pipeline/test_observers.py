@@ -180,20 +180,17 @@ async def test_an_observer_that_hangs_is_cancelled_at_the_deadline_and_hears_of_
         (asyncio.CancelledError(), 0.0, "stage heard was cancelled by what it waited for; it goes on with the next"),
     ],
 )
-def test_what_went_wrong_is_said_as_it_was(
+@virtual_time
+async def test_what_went_wrong_is_said_as_it_was(
     caplog: pytest.LogCaptureFixture, error: BaseException | None, busy_s: float, said: str
 ) -> None:
-    @virtual_time
-    async def run() -> None:
-        heard = Heard()
-        heard.busy_s = busy_s
-        if error is not None:
-            heard.raises.append(error)
-        async with listening(heard) as ear:
-            ear.listener.tell(commit(1))
-            await asyncio.sleep(DEADLINE_S + 1)
-
-    run()
+    heard = Heard()
+    heard.busy_s = busy_s
+    if error is not None:
+        heard.raises.append(error)
+    async with listening(heard) as ear:
+        ear.listener.tell(commit(1))
+        await asyncio.sleep(DEADLINE_S + 1)
     [record] = caplog.records
     assert record.getMessage().startswith(said)
 

@@ -101,15 +101,12 @@ async def test_waiting_can_be_cancelled() -> None:
         await waiting
 
 
-def test_an_outage_is_said_once_at_its_beginning_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
+@virtual_time
+async def test_an_outage_is_said_once_at_its_beginning_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "webmacs")
     metrics = Metrics()
 
-    @virtual_time
-    async def outage() -> None:
-        await Retry(MAX_DELAY_S, metrics).until_available(Request(away=5))
-
-    outage()
+    await Retry(MAX_DELAY_S, metrics).until_available(Request(away=5))
     assert [record.getMessage() for record in caplog.records] == [
         "storage unavailable, readings wait: away",
         "the storage is back",

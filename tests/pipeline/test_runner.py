@@ -325,14 +325,11 @@ async def test_of_a_merged_commit_only_the_offender_is_refused() -> None:
     assert rig.counted("batches_refused") == 1
 
 
-def test_why_a_batch_cannot_be_stored_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    @virtual_time
-    async def run() -> None:
-        async with Rig() as rig:
-            rig.storage.bad_values = {BAD}
-            await rig.ask(("a", BAD), user_id=7)
-
-    run()
+@virtual_time
+async def test_why_a_batch_cannot_be_stored_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    async with Rig() as rig:
+        rig.storage.bad_values = {BAD}
+        await rig.ask(("a", BAD), user_id=7)
     assert [record.getMessage() for record in caplog.records] == ["a batch of user 7 cannot be stored: a bad reading"]
 
 
@@ -672,17 +669,14 @@ async def test_closing_gives_up_in_time_and_tells_those_that_were_never_tried() 
     assert rig.answers_to(tried) == []  # it may be stored or not
 
 
-def test_how_much_could_not_be_stored_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    @virtual_time
-    async def run() -> None:
-        rig = Rig()
-        await rig.pipeline.start()
-        rig.storage.hold()
-        await rig.send(("a", 1), ("a", 2))
-        await rig.send(("a", 3))
-        await rig.pipeline.close(5.0)
-
-    run()
+@virtual_time
+async def test_how_much_could_not_be_stored_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig()
+    await rig.pipeline.start()
+    rig.storage.hold()
+    await rig.send(("a", 1), ("a", 2))
+    await rig.send(("a", 3))
+    await rig.pipeline.close(5.0)
     assert [record.getMessage() for record in caplog.records] == ["stopping with 3 rows that could not be stored"]
 
 
