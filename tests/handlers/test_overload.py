@@ -5,6 +5,7 @@ Protocol decisions, "storage down or queue full" and "HTTP ingestion".
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -16,6 +17,8 @@ from tests.outage import Outage
 from tests.plant import Server
 from tests.rawsocket import PING, PONG, TEXT, RawSocket, frame
 from tests.wire import TELEMETRY, acknowledged, heard, history, until
+from webmacs.errors import StorageUnavailable
+from webmacs.handlers import health as health_handler
 from webmacs.model import Role
 
 NOT_STORED = {"type": "error", "message": "Storage unavailable, batch not stored"}
@@ -145,6 +148,27 @@ async def test_health_says_so_and_stays_200(serve: Serve, monkeypatch: pytest.Mo
         assert (await health(server))["status"] == "degraded"
     await until(lambda: server.parts.pipeline.healthy)
     assert (await health(server))["status"] == "ok"
+
+
+async def test_health_says_when_the_database_cannot_be_reached(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = await serve()
+
+    async def away() -> None:
+        raise StorageUnavailable("away, as told by the test")
+
+    monkeypatch.setattr(server.parts.storage, "ping", away)
+    found = await health(server)
+    assert (found["status"], found["database"]) == ("degraded", "error")
+
+
+async def test_health_does_not_wait_for_a_database_that_says_nothing(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await serve()
+    monkeypatch.setattr(health_handler, "PING_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(server.parts.storage, "ping", lambda: asyncio.sleep(3600))
+    found = await health(server)
+    assert (found["status"], found["database"]) == ("degraded", "error")
 
 
 async def test_the_stream_and_the_latest_values_go_on_without_a_storage(

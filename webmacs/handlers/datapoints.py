@@ -82,8 +82,7 @@ class DatapointRoutes:
         fate: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
         def reply(_batch: Batch, outcome: Outcome) -> None:
-            if not fate.done():
-                fate.set_result(outcome)
+            fate.set_result(outcome)
 
         batch = Batch(message, request[IDENTITY].user.id, self._clock.now_us(), lax=True, reply=reply)
         await self._pipeline.submit(batch)

@@ -82,24 +82,32 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     """Turn every error into its status and a JSON `detail`."""
     try:
         return await handler(request)
-    except web.HTTPException as error:
-        if error.status < HTTPStatus.BAD_REQUEST:
-            raise  # an answer, not an error
-        return from_http(error)
-    except AuthError as error:
+    except Exception as error:
+        answer = None if request.writer.output_size > 0 else _answer(request, error)
+        if answer is None:
+            raise
+        return answer
+
+
+def _answer(request: web.Request, error: Exception) -> web.Response | None:
+    """What an error is answered with; None when there is nobody to answer, or nothing to say."""
+    if isinstance(error, web.HTTPException):
+        return from_http(error) if error.status >= HTTPStatus.BAD_REQUEST else None
+    if isinstance(error, AuthError):
         status = 403 if error.reason == INSUFFICIENT else 401
         missing = {hdrs.WWW_AUTHENTICATE: "Bearer"} if error.reason == AUTHENTICATION_REQUIRED else None
         return failure(status, error.reason, headers=missing)
-    except WebmacsError as error:
-        return _ours(error)
-    except web.RequestPayloadError:  # its chunks or its compression are broken
+    for kind, status in _STATUS:
+        if isinstance(error, kind):
+            unavailable = {hdrs.RETRY_AFTER: str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+            return failure(status, str(error), headers=unavailable)
+    if isinstance(error, web.RequestPayloadError):  # its chunks or its compression are broken
         return failure(400, HTTPStatus.BAD_REQUEST.phrase)
-    except Exception as error:
-        if isinstance(error, ConnectionError) and request.transport is None:
-            raise  # the client has gone; nobody is left to answer
-        name = request_id()
-        _log.exception("%s %s failed, request %s", request.method, request.rel_url.raw_path, name)
-        return failure(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase, headers={REQUEST_ID: name})
+    if isinstance(error, ConnectionError) and request.transport is None:
+        return None
+    name = request_id()
+    _log.error("%s %s failed, request %s", request.method, request.rel_url.raw_path, name, exc_info=error)
+    return failure(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase, headers={REQUEST_ID: name})
 
 
 async def mark(_request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -155,12 +163,3 @@ async def parsed(request: web.Request, model: type[M]) -> M:
 def timestamp(time_us: int) -> str:
     """A time as REST writes it: UTC, `Z`, six digits of fraction or none."""
     return to_datetime(time_us).isoformat().replace("+00:00", "Z")
-
-
-def _ours(error: WebmacsError) -> web.Response:
-    for kind, status in _STATUS:
-        if isinstance(error, kind):
-            unavailable = {hdrs.RETRY_AFTER: str(RETRY_AFTER_S)} if status == 503 else None  # noqa: PLR2004
-            return failure(status, str(error), headers=unavailable)
-    _log.error("no status for %r", error)
-    return failure(500, "Internal Server Error")
