@@ -28,6 +28,7 @@ from webmacs.pipeline.base import (
     Stage,
     StageContext,
     StageSettings,
+    Stored,
 )
 from webmacs.pipeline.filter import Filter
 from webmacs.pipeline.persist import Persist
@@ -37,6 +38,8 @@ from webmacs.storage.base import Commit, Storage
 
 LINKED = ("a", "b", "c")
 UNLINKED = "spare"
+BAD = 666.0
+"""A value that a storage may be told to refuse."""
 
 
 def event(number: int, public_id: str) -> Event:
@@ -45,6 +48,10 @@ def event(number: int, public_id: str) -> Event:
 
 EVENTS = {public_id: event(number, public_id) for number, public_id in enumerate((*LINKED, UNLINKED), 1)}
 SNAPSHOT = Snapshot(events=EVENTS, linked={public_id: EVENTS[public_id] for public_id in LINKED})
+
+
+def stored(accepted: int, invalid: int = 0, unlinked: int = 0) -> Stored:
+    return Stored(accepted, invalid, unlinked, skewed=0)
 
 
 class MemoryStorage:
