@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain, pairwise
 
 import pytest
 
@@ -79,6 +80,18 @@ async def test_two_storages_in_one_place_never_get_the_same_ids(storage: Storage
             taken |= {first_id, first_id + count - 1}
             await one.append(await commit(one, len(taken), [reading()]))
     assert len(set(await ids(storage))) == 6
+
+
+async def test_ids_of_several_blocks_are_consecutive_though_others_take_some_at_the_same_time(
+    storage: Storage, another: Opener
+) -> None:
+    count = 100 * 2**20
+
+    async def take(one: Storage) -> list[int]:
+        return [await one.reserve(count) for _ in range(25)]
+
+    taken = await asyncio.gather(*(take(one) for one in [storage, *[await another() for _ in range(3)]]))
+    assert all(later - earlier >= count for earlier, later in pairwise(sorted(chain(*taken))))
 
 
 async def test_the_same_commit_given_twice_is_stored_once(storage: Storage) -> None:

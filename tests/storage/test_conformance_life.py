@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,6 +121,27 @@ async def test_migrations_that_run_side_by_side_are_done_once(storage_url: str, 
     for seq, one in enumerate(several, 1):
         await one.append(await commit(one, seq, [reading()]))
     assert await several[0].count() == 3
+    for one in several:
+        await one.close()
+
+
+async def test_migrations_of_several_processes_are_done_once(storage_url: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "WEBMACS_STORAGE__URL": storage_url}
+    command = (sys.executable, "-m", "webmacs", "migrate")
+    pipe = asyncio.subprocess.PIPE
+    running = [
+        await asyncio.create_subprocess_exec(*command, env=environment, cwd=tmp_path, stdout=pipe, stderr=pipe)
+        for _ in range(3)
+    ]
+    said = [await process.communicate() for process in running]
+    assert said == [(f"the schema is at {migrate.head()}\n".encode(), b"")] * 3
+    assert [process.returncode for process in running] == [0, 0, 0]
+
+
+async def test_storages_in_several_places_are_migrated_side_by_side(tmp_path: Path) -> None:
+    several = [unopened(f"sqlite:///{tmp_path / f'{n}.db'}", tmp_path) for n in range(5)]
+    await asyncio.gather(*(one.open() for one in several))
+    assert [await one.revision() for one in several] == [migrate.head()] * 5
     for one in several:
         await one.close()
 

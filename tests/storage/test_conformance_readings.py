@@ -24,7 +24,7 @@ from tests.storage.rows import (
     values,
 )
 from webmacs.model import to_us
-from webmacs.storage.base import Storage
+from webmacs.storage.base import Commit, Storage
 
 SEQS = count(1)
 
@@ -36,6 +36,19 @@ async def test_the_latest_of_an_event_has_the_greatest_time_and_then_the_greates
     await storage.append(await commit(storage, 1, [*readings, reading(4.0, other, T0)]))
     assert {point.event: point.value for point in await storage.latest(now)} == {event: 3.0, other: 4.0}
     assert empty not in {point.event for point in await storage.latest(now)}
+
+
+async def test_of_readings_of_the_same_time_the_latest_has_the_greatest_id_whichever_came_first(
+    storage: Storage,
+) -> None:
+    event = await new_event(storage)
+    lower = await storage.reserve(1)
+    higher = await storage.reserve(1)
+    await storage.append(Commit(1, higher, [reading(2.0, event, T0)]))
+    await storage.append(Commit(2, lower, [reading(1.0, event, T0)]))
+    now = await snapshot(storage)
+    assert [point.value for point in await storage.latest(now)] == [2.0]
+    assert [point.value for point in await storage.history(now, event.id, limit=10)] == [1.0, 2.0]
 
 
 async def test_a_late_reading_does_not_become_the_latest(storage: Storage) -> None:

@@ -178,6 +178,20 @@ async def test_a_frozen_server_is_unavailable_in_time_and_then_works_again_by_it
     assert await values(storage) == [1.0, 2.0]
 
 
+async def test_those_who_wait_for_a_connection_are_told_in_time_too(
+    storage: Storage, stoppable: PostgresServer, url: str, tmp_path: Path
+) -> None:
+    narrow = storage_at(url, tmp_path, pool_size=1)
+    await narrow.ping()
+    async with frozen(stoppable):
+        began = time.monotonic()
+        results = await asyncio.gather(*(narrow.ping() for _ in range(20)), return_exceptions=True)
+        assert {type(result) for result in results} == {StorageUnavailable}
+        assert time.monotonic() - began < BOUND_S
+    await narrow.ping()
+    await narrow.close()
+
+
 async def test_opening_on_a_frozen_server_is_unavailable_in_time(
     storage: Storage, stoppable: PostgresServer, url: str, tmp_path: Path
 ) -> None:

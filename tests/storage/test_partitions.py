@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -113,7 +114,9 @@ async def test_while_a_query_is_in_the_way_readings_go_to_the_default_partition(
     someone = psycopg2.connect(postgres_url)
     with someone.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM datapoints")  # a transaction left open, as Grafana or a notebook may
+    began = time.monotonic()
     await weekly.make_room(T0)
+    assert time.monotonic() - began < 3  # whoever waits for the query holds up all who come after
     await weekly.append(await commit(weekly, 1, [reading(time_us=T0)]))
     assert await places(weekly) == {"datapoints_default": 1}
     someone.close()

@@ -18,8 +18,8 @@ import pytest
 from tests.parts import require
 from tests.plant import settings_for
 from tests.storage.rows import T0, commit, log_entry, logged, reading
-from tests.storage.test_conformance_configuration import Listener, some_user
-from webmacs.errors import ConfigError, InvalidRows, StorageUnavailable
+from tests.storage.test_conformance_configuration import Listener, add, some_user
+from webmacs.errors import ConfigError, Conflict, InvalidRows, StorageUnavailable
 from webmacs.extensions import load_storage
 from webmacs.model import Write
 from webmacs.storage import accounts
@@ -246,6 +246,17 @@ async def test_a_refused_text_leaves_no_transaction_open(postgres_url: str) -> N
     assert await logged(storage) == []
     await storage.write(log_entry("said"))
     assert await logged(storage) == ["said"]
+    await storage.close()
+
+
+async def test_a_conflict_costs_no_connection(postgres_url: str) -> None:
+    storage = storage_at(postgres_url, pool_size=1)
+    await storage.open()
+    before = await storage.fetch("SELECT pg_backend_pid()")
+    for _ in range(2):
+        with pytest.raises(Conflict):
+            await storage.write(add("a", "a"))
+    assert await storage.fetch("SELECT pg_backend_pid()") == before
     await storage.close()
 
 
