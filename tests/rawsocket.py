@@ -102,6 +102,10 @@ class RawSocket:
         """Stop reading, as a browser in a suspended tab does."""
         self._writer.transport.pause_reading()  # type: ignore[attr-defined]
 
+    def resume(self) -> None:
+        """Read again."""
+        self._writer.transport.resume_reading()  # type: ignore[attr-defined]
+
     async def receive(self, timeout_s: float = TIMEOUT_S) -> tuple[int, bytes]:
         """The next frame: opcode and payload."""
         async with asyncio.timeout(timeout_s):
@@ -143,7 +147,7 @@ class RawSocket:
     async def within(self, seconds: float) -> bytes:
         """All that comes in that time, or until the server ends the connection."""
         found = b""
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(seconds):
                 while chunk := await self._reader.read(65_536):
                     found += chunk

@@ -168,6 +168,8 @@ def test_no_token(office: Office, token: str | None) -> None:
         f"{encoded({'alg': 'HS256'})}.!.c2ln",
         f"{encoded({'alg': []})}.{encoded({})}.c2ln",
         f"{encoded([])}.{encoded({})}.c2ln",
+        base64.urlsafe_b64encode(b'{"alg":"HS256","a":' + b"[" * 4_000).decode() + ".e30.c2ln",
+        base64.urlsafe_b64encode(b'{"alg":"HS256","a":' + b"9" * 5_000 + b"}").decode() + ".e30.c2ln",
     ],
 )
 def test_what_is_no_token_of_ours(office: Office, token: str) -> None:

@@ -72,15 +72,17 @@ async def set_role(storage: Storage, account: Newcomer, role: Role) -> None:
     )
 
 
-async def stuck_browser(server: Server) -> RawSocket:
-    """An administrator's browser that does not read, with more waiting for it than the kernel takes."""
+async def stuck_browser(server: Server) -> tuple[RawSocket, int]:
+    """An administrator's browser that does not read, and how many bytes were sent to it: more than the kernel takes."""
     stuck = await RawSocket.open(server.address, STREAM, server.plant.tokens[Role.ADMIN])
     assert (await stuck.message())["type"] == "connected"
     stuck.pause()
     (client,) = (client for client in server.parts.hub.clients() if client.identity.user.role is Role.ADMIN)
+    sent, filler = 0, text_frame(b" " * 100_000)
     while client.transport.get_write_buffer_size() < 1_000_000:
-        client.write(text_frame(b" " * 100_000))
-    return stuck
+        client.write(filler)
+        sent += len(filler)
+    return stuck, sent
 
 
 # -- live sockets ----------------------------------------------------------------------------------------------
@@ -196,6 +198,47 @@ async def test_one_who_is_still_sending_hears_why(server: Server) -> None:
         await asyncio.wait([flooding])
 
 
+async def test_one_who_goes_on_sending_before_reading_hears_why(server: Server) -> None:
+    owner = await server.newcomer()
+    async with await RawSocket.open(server.address, TELEMETRY, owner.jwt) as socket:
+        await until(lambda: server.parts.hub.size(CONTROLLER) == 1)
+        await accounts.set_password(server.parts.storage, owner.id, "another hash")
+        await server.parts.catalog.reload()
+        for _ in range(200):
+            socket.write(frame(TEXT, b"x" * 100_000))  # more than any buffer on the way holds
+            await socket.drain()
+        assert await socket.closing() == (1008, "Token has been revoked")
+
+
+async def test_one_who_was_not_read_for_long_hears_why(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = await serve(pipeline={"queue_rows": 10, "overload_timeout_s": 60.0})
+    outage = Outage(server.parts.storage, monkeypatch)
+    owner = await server.newcomer()
+    message = frame(TEXT, json.dumps({"datapoints": [server.reading()] * 400}).encode())
+    with outage.held():
+        async with await RawSocket.open(server.address, TELEMETRY, owner.jwt) as socket:
+            for _ in range(500):  # 20 MB, so that the server has stopped reading in the middle
+                socket.write(message)
+            await accounts.set_password(server.parts.storage, owner.id, "another hash")
+            await server.parts.catalog.reload()
+            async with asyncio.timeout(5):
+                await socket.drain()
+            assert await socket.closing() == (1008, "Token has been revoked")
+
+
+async def test_nothing_follows_a_close_frame(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = await server.newcomer()
+    other, controller = await server.stream(), await server.telemetry()
+    async with await RawSocket.open(server.address, STREAM, owner.jwt) as socket:
+        assert (await socket.message())["type"] == "connected"
+        await accounts.set_password(server.parts.storage, owner.id, "another hash")
+        await server.parts.catalog.reload()
+        await controller.send_json({"datapoints": [server.reading()]})
+        assert [point["value"] for point in await points(other)] == [1.0]
+        assert await socket.closing() == (1008, "Token has been revoked")
+        assert await socket.ended() == b""
+
+
 async def test_nothing_of_what_is_sent_afterwards_is_taken(server: Server) -> None:
     owner = await server.newcomer()
     async with await RawSocket.open(server.address, TELEMETRY, owner.jwt) as socket:
@@ -283,13 +326,16 @@ async def test_what_cannot_be_stored_any_more_is_given_back(serve: Serve, monkey
 async def test_those_who_do_not_read_are_cut_at_the_deadline(serve: Serve) -> None:
     server = await serve(server={"shutdown_timeout_s": 1.0, "client_deadline_s": 60.0})
     healthy = await server.stream()
-    async with await stuck_browser(server):
+    stuck, sent = await stuck_browser(server)
+    async with stuck:
         begin = time.monotonic()
         stopping = asyncio.create_task(server.stop())
         assert await ending(healthy) == STOPPING
         assert time.monotonic() - begin < 0.5
         await stopping
         assert time.monotonic() - begin < 1.5
+        stuck.resume()
+        assert len(await stuck.within(5.0)) < sent  # what the kernel had taken, and no more
     assert not list(server.parts.hub.clients())
 
 
@@ -358,7 +404,8 @@ async def test_a_browser_that_takes_nothing_is_cut_and_the_others_are_not(serve:
         stages={"broadcast": {"interval_s": 0}},
     )
     healthy, controller = await server.stream(), await server.telemetry()
-    async with await stuck_browser(server):
+    stuck, _ = await stuck_browser(server)
+    async with stuck:
         begin, number = time.monotonic(), 0.0
         while server.parts.hub.size(FRONTEND) == 2:
             assert time.monotonic() - begin < 3.0

@@ -66,6 +66,12 @@ async def test_a_ping_may_say_more(server: Server) -> None:
     assert await heard(stream) == {"type": "pong"}
 
 
+async def test_the_answer_to_the_upgrade_has_an_id_as_every_answer(server: Server) -> None:
+    async with await RawSocket.connect(server.address) as socket:
+        answer = await socket.upgrade(f"{STREAM}?token={server.plant.tokens[Role.VIEWER]}")
+        assert (answer.status, len(answer.headers["x-request-id"])) == (101, 36)
+
+
 async def test_other_types_are_ignored(server: Server) -> None:
     stream = await server.stream()
     for message in ({"type": "subscribe"}, {"type": None}, {"ping": 1}, {}, {"type": "connected"}):
@@ -370,6 +376,18 @@ async def test_an_event_that_was_deleted_is_not_in_a_snapshot(server: Server) ->
     await server.parts.catalog.reload()
     stream = await server.stream(query={"snapshot": "1"})
     assert [point["value"] for point in await points(stream)] == [2.0]
+
+
+async def test_an_event_deleted_while_its_reading_is_stored_is_shown_nowhere(server: Server) -> None:
+    await send(server, server.reading(1.0))
+    late = dict(server.parts.latest.all())
+    await records.remove_event(server.parts.storage, server.plant.linked[0])
+    await server.parts.catalog.reload()
+    server.parts.latest.apply(late)  # as a commit does that was under way
+    assert await nothing_more(await server.stream(query={"snapshot": "1"}))
+    url = f"{server.address}/api/v1/datapoints/latest"
+    async with server.client.get(url, headers=server.headers()) as response:
+        assert await response.json() == []
 
 
 @pytest.mark.parametrize("snapshot", ["0", "", "yes"])
