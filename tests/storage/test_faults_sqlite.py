@@ -242,6 +242,27 @@ async def test_an_io_error_is_unavailable_and_the_connection_is_made_anew(storag
     await listener.heard()
 
 
+async def test_a_watcher_that_could_not_look_for_a_while_says_that_something_may_have_changed(
+    storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = Listener(storage)
+    await listener.heard()
+    looked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def busy(_: sqlite3.Connection) -> tuple[int, int]:
+        loop.call_soon_threadsafe(looked.set)
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error
+
+    with monkeypatch.context() as while_busy:
+        while_busy.setattr(storage, "_version", busy)
+        await asyncio.wait_for(looked.wait(), 1)
+    await listener.heard()
+    assert listener.calls == 2
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of one megabyte."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import struct
 import subprocess
@@ -93,6 +94,14 @@ async def test_a_list_of_hosts_is_tried_in_order(postgres_url: str) -> None:
     await storage.close()
 
 
+async def test_an_address_that_is_given_beside_the_name_is_used(postgres_url: str) -> None:
+    parts = urlsplit(postgres_url)
+    named = parts._replace(netloc=parts.netloc.replace("127.0.0.1", "nowhere.invalid"), query="hostaddr=127.0.0.1")
+    storage = storage_at(named.geturl())
+    await storage.ping()
+    await storage.close()
+
+
 async def test_a_directory_of_sockets_is_a_host(postgres_url: str) -> None:
     parts = urlsplit(postgres_url)
     with psycopg2.connect(postgres_url) as connection, connection.cursor() as cursor:
@@ -174,6 +183,18 @@ async def test_encryption_that_is_asked_for_is_never_done_without(
     with pytest.raises(StorageUnavailable, match="SSL"):
         await asked.ping()
     await asked.close()
+
+
+async def test_a_name_that_nobody_knows_is_unavailable(at_a_name: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = at_a_name()
+
+    async def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
+    with pytest.raises(StorageUnavailable, match=r"the host of storage\.url has no address"):
+        await storage.ping()
+    await storage.close()
 
 
 @pytest.mark.parametrize("addresses", [(), ("127.0.0.99",), ("127.0.0.99", "::1")])

@@ -13,7 +13,7 @@ from tests.storage.rows import commit, log_entry, logged, reading
 from webmacs.errors import ConfigError, Conflict, StorageUnavailable
 from webmacs.extensions import load_storage
 from webmacs.model import Write
-from webmacs.storage.base import Storage
+from webmacs.storage.base import Commit, Storage
 from webmacs.storage.sqlite import SqliteStorage
 
 
@@ -44,6 +44,14 @@ async def test_a_server_that_could_not_open_at_first_lets_go_of_the_file_when_it
     second = storage_on(tmp_path / "a.db")
     await second.open(serving=True)
     await second.close()
+
+
+async def test_a_lock_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "a.db.lock").mkdir()
+    storage = storage_on(tmp_path / "a.db")
+    with pytest.raises(StorageUnavailable, match=r"cannot lock .*a\.db\.lock: Is a directory"):
+        await storage.open(serving=True)
+    await storage.close()
 
 
 async def test_a_command_works_beside_a_server(tmp_path: Path) -> None:
@@ -130,6 +138,8 @@ async def test_a_file_that_is_no_database_is_unavailable_and_stays_as_it_is(tmp_
     storage = storage_on(path)
     with pytest.raises(StorageUnavailable, match="not a database"):
         await storage.open()
+    with pytest.raises(StorageUnavailable, match="not a database"):
+        await storage.append(Commit(1, 1, [reading()]))
     await storage.close()
     assert path.read_text() == "Dear diary, " * 1_000
 
