@@ -1,7 +1,7 @@
 # Everything one does with a clone. Needs Python 3.11 or newer with its venv module, and nothing else.
 #
 #   make demo                      a server on this machine's own readings
-#   make test ARGS="-k stream"     arguments for pytest
+#   make test ARGS="-n 0 -x"       arguments for pytest; these: one after the other, up to the first failure
 #   make demo PYTHON=python3.12    another interpreter, when .venv is made
 
 PYTHON ?= python3
@@ -22,7 +22,7 @@ demo: $(VENV)/.demo ## start a server on this machine's own readings; Ctrl-C end
 	@$(BIN)/webmacs demo $(ARGS)
 
 test: $(VENV)/.test ## run every test, with branch coverage
-	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=95 $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=95 $(ARGS)
 
 check: test format lint types ## what CI runs: the tests, the format, the lint rules, the types
 
