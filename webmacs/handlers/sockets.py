@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -35,6 +37,9 @@ GRACE_S: Final = 0.25  # for the peer's own close frame: many take an end of str
 SHORTEST_LOOK_S: Final = 0.001
 LONGEST_LOOK_S: Final = 0.05
 
+# What a peer has not taken at the end, the kernel would go on to offer it for minutes; a reset lets go of it at once.
+RESET: Final = struct.pack("ii", 1, 0)
+
 _FAULTS: Final = {
     WSCloseCode.PROTOCOL_ERROR: "Protocol error",
     WSCloseCode.INVALID_TEXT: "Text is not UTF-8",
@@ -55,6 +60,10 @@ class Socket:
         self._parting = False
         self._peer_parted = False
         self._deadline = 0.0
+        # The kernel would grow its own buffer to megabytes for a peer that does not read, and hide it from the hub.
+        self._link = transport.get_extra_info("socket")
+        if self._link is not None:
+            self._link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.client_buffer_bytes)
         self.write = transport.write
         self.get_write_buffer_size = transport.get_write_buffer_size
         response.closing = self.close
@@ -145,6 +154,8 @@ class Socket:
                     self._transport.close()  # TLS has its own end of stream
                 await self._gone(self._settings.close_timeout_s)
         finally:
+            if self._link is not None and not self._transport.is_closing():
+                self._link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             with contextlib.suppress(AttributeError):  # by CPython 3.11, of a transport that is gone already
                 self._transport.abort()
             await self._response.tidy_up()
