@@ -165,7 +165,7 @@ class Catalog:
         """Fetch the configuration as it is now and swap it in.
 
         Raises:
-            StorageError: it could not be fetched; the old snapshot stays, marked stale.
+            StorageError: it could not be fetched; the old snapshot stays, marked stale, and `follow` tries again.
 
         """
         self._asked += 1
@@ -178,6 +178,7 @@ class Catalog:
                 snapshot = await self._fetch()
             except Exception:
                 self._stale = True
+                self._changed.set()  # whoever asked may not ask again
                 raise
             self._stale = False
             self._fetched = covers

@@ -30,6 +30,8 @@ from tests.wire import (
     signed,
     until,
 )
+from webmacs.catalog import Snapshot
+from webmacs.errors import StorageUnavailable
 from webmacs.extensions import load_storage
 from webmacs.handlers import stream as stream_handler
 from webmacs.hub import CONTROLLER, FRONTEND, text_frame
@@ -107,6 +109,25 @@ async def test_logging_out_leaves_the_other_sessions_of_the_user_alone(server: S
     async with server.client.post(url, headers=headers) as response:
         assert response.status == 200
     assert (await acknowledged(socket, {"datapoints": [server.reading()], "batch_id": "one"}))["accepted"] == 1
+
+
+async def test_a_log_out_that_could_not_be_read_back_is_made_up_for(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jwt = await server.login(Role.OPERATOR)
+    socket = await connect(server, TELEMETRY, jwt)
+    fetch, failures = server.parts.catalog._fetch, [StorageUnavailable("away, as told by the test")]
+
+    async def failing() -> Snapshot:
+        if failures:
+            raise failures.pop()
+        return await fetch()
+
+    monkeypatch.setattr(server.parts.catalog, "_fetch", failing)
+    url, headers = f"{server.address}/api/v1/auth/logout", {"Authorization": f"Bearer {jwt}"}
+    async with server.client.post(url, headers=headers) as response:
+        assert response.status == 503
+    assert await ending(socket) == (1008, "Token has been revoked")
 
 
 @on_both_sockets
