@@ -40,8 +40,9 @@ def main(browsers: int, seconds: float, repeat: int) -> None:
                     found[bad].append(noticed)
                     cut = f", cut after {noticed.cut_after_s:.1f} s" if noticed.cut_after_s else ""
                     console.print(
-                        f"{'with' if bad else 'without'} the two: {len(noticed.acknowledged)} acknowledgements, "
-                        f"{len(noticed.shown)} receipts{cut}"
+                        f"{'with' if bad else 'without'} the two: {len(noticed.acknowledged)} acknowledgements, p99 "
+                        f"{_percentile(noticed.acknowledged, 99):.2f} ms; {len(noticed.shown)} receipts, p99 "
+                        f"{_percentile(noticed.shown, 99):.2f} ms{cut}"
                     )
             grown = server.memory_mib() - memory
     console.print(_table(found))
