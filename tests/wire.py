@@ -1,10 +1,11 @@
-"""What a client sees of the two sockets: messages, and how it ends."""
+"""What a client sees: messages on the two sockets, how they end, answers over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
@@ -102,3 +103,32 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(TIMEOUT_S):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+    @property
+    def detail(self) -> str:
+        """The text of an error, which is all that its body holds."""
+        assert set(self.body) == {"detail"}, self.body
+        assert isinstance(self.body["detail"], str)
+        text: str = self.body["detail"]
+        return text
+
+
+async def call(server: Server, method: str, path: str, token: str | None = None, **options: Any) -> Reply:
+    """One request over HTTP, with a bearer token if one is given. Redirects are not followed."""
+    headers = dict(options.pop("headers", {}))
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    options.setdefault("allow_redirects", False)
+    async with server.client.request(method, server.address + path, headers=headers, **options) as response:
+        raw = await response.read()
+        is_json = response.headers.get("Content-Type", "").startswith("application/json")
+        return Reply(response.status, dict(response.headers), json.loads(raw) if is_json and raw else raw)
