@@ -227,9 +227,9 @@ async def test_a_cancelled_append_leaves_the_storage_usable(storage: Storage) ->
         task = asyncio.create_task(storage.append(interrupted))
         for _ in range(delay):
             await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        if task.cancel():  # else it was quicker
+            with pytest.raises(asyncio.CancelledError):
+                await task
     await storage.append(interrupted)
     await storage.append(await commit(storage, 2, [reading(2.0)]))
     assert await values(storage) == [1.0] * 5_000 + [2.0]

@@ -243,6 +243,26 @@ async def test_no_more_connections_are_made_than_the_pool_may_hold(postgres_url:
     assert left == 0
 
 
+async def test_a_cancellation_that_the_driver_loses_comes_out_all_the_same(postgres_url: str) -> None:
+    storage = storage_at(postgres_url)
+    await storage.open()
+    under_way = asyncio.Event()
+
+    async def work() -> None:
+        async with storage._rest.cursor():
+            under_way.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    task = asyncio.create_task(work())
+    await under_way.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await storage.ping()
+    await storage.close()
+
+
 async def test_cancelled_calls_give_their_connection_back(postgres_url: str) -> None:
     storage = storage_at(postgres_url, pool_size=1)
     await storage.open()

@@ -147,19 +147,29 @@ class Connections:
 
     @asynccontextmanager
     async def cursor(self) -> AsyncIterator[aiopg.Cursor]:
-        """A cursor on a connection of one's own. Everything the driver raises inside becomes ours."""
-        with our_errors():
-            async with asyncio.timeout(self._timeout_s):
-                await self._slots.acquire()
-            try:
-                connection = await self._take()
+        """A cursor on a connection of one's own. Everything the driver raises inside becomes ours.
+
+        A cancellation comes out, even one that the driver has lost: `wait_for` of Python 3.11, by which aiopg waits
+        for each answer, forgets one that arrives in the same turn of the loop as the answer (python/cpython#86296).
+        """
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
+        try:
+            with our_errors():
+                async with asyncio.timeout(self._timeout_s):
+                    await self._slots.acquire()
                 try:
-                    async with connection.cursor(timeout=self._timeout_s) as cursor:
-                        yield cursor
+                    connection = await self._take()
+                    try:
+                        async with connection.cursor(timeout=self._timeout_s) as cursor:
+                            yield cursor
+                    finally:
+                        self._give_back(connection)
                 finally:
-                    self._give_back(connection)
-            finally:
-                self._slots.release()
+                    self._slots.release()
+        finally:
+            if task and task.cancelling() > cancelled:
+                raise asyncio.CancelledError
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiopg.Cursor]:
