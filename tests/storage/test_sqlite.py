@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.plant import settings_for
-from tests.storage.rows import commit, log_entry, logged, reading
+from tests.storage.rows import T0, commit, log_entry, logged, reading, record
+from webmacs.config import StorageSettings
 from webmacs.errors import ConfigError, Conflict, StorageUnavailable
 from webmacs.extensions import load_storage
 from webmacs.model import Write
 from webmacs.storage.base import Commit, Storage
 from webmacs.storage.sqlite import SqliteStorage
+from webmacs.storage.upkeep import keep_house
 
 
 def storage_on(path: Path, **storage: object) -> Storage:
@@ -52,6 +55,30 @@ async def test_a_lock_that_cannot_be_made_is_unavailable(tmp_path: Path) -> None
     with pytest.raises(StorageUnavailable, match=r"cannot lock .*a\.db\.lock: Is a directory"):
         await storage.open(serving=True)
     await storage.close()
+
+
+async def test_no_statement_of_the_way_of_a_reading_reads_a_whole_table(tmp_path: Path) -> None:
+    storage = storage_on(tmp_path / "a.db")
+    assert isinstance(storage, SqliteStorage)
+    await storage.open()
+    statements: list[str] = []
+    await storage._writer.run(lambda db: db.set_trace_callback(statements.append))
+    identities = [record(f"number {n}") for n in range(3)]
+    await storage.append(await commit(storage, 1, [reading()], identities))
+    assert len(await storage.recall([identity.key for identity in identities])) == 3
+    await keep_house(storage, StorageSettings(), T0, 0)
+    await storage.close()
+
+    with closing(sqlite3.connect(tmp_path / "a.db")) as db:
+        plans = {
+            statement: [str(step[-1]) for step in db.execute(f"EXPLAIN QUERY PLAN {statement}")]
+            for statement in statements
+            if statement.startswith(("WITH", "SELECT", "DELETE")) and "batches" in statement
+        }
+    assert len(plans) >= 2
+    for statement, plan in plans.items():
+        assert not any(step.startswith("SCAN batches") for step in plan), (statement, plan)
+        assert not any(step.endswith("PRIMARY KEY (user_id=?)") for step in plan), (statement, plan)
 
 
 async def test_a_command_works_beside_a_server(tmp_path: Path) -> None:

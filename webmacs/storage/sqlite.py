@@ -294,8 +294,10 @@ def _recall(db: sqlite3.Connection, keys: list[BatchKey]) -> dict[BatchKey, Batc
     for start in range(0, len(keys), most):
         asked = keys[start : start + most]
         rows = db.execute(
-            "SELECT user_id, batch_id, digest, accepted, invalid, unlinked, skewed, time_us FROM batches"
-            f" WHERE (user_id, batch_id) IN (VALUES {','.join(['(?, ?)'] * len(asked))})",
+            # Not `(user_id, batch_id) IN (VALUES …)`, for which SQLite reads the whole table.
+            f"WITH asked (user_id, batch_id) AS (VALUES {','.join(['(?, ?)'] * len(asked))})"
+            " SELECT user_id, batch_id, digest, accepted, invalid, unlinked, skewed, time_us"
+            " FROM asked CROSS JOIN batches USING (user_id, batch_id)",
             [part for key in asked for part in key],
         )
         for user_id, batch_id, *answer in rows.fetchall():

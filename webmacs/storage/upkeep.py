@@ -31,8 +31,8 @@ async def keep_house(storage: Storage, settings: StorageSettings, now_us: int, b
     """
     await storage.make_room(now_us)
     old_batches = Write(
-        "DELETE FROM batches WHERE (user_id, batch_id) IN"
-        " (SELECT user_id, batch_id FROM batches WHERE time_us < :before_us LIMIT :limit)",
+        "DELETE FROM batches WHERE time_us < :before_us AND time_us <= (SELECT max(time_us) FROM"
+        " (SELECT time_us FROM batches WHERE time_us < :before_us ORDER BY time_us LIMIT :limit) AS oldest)",
         ({"before_us": now_us - batches_kept_us, "limit": CHUNK},),
     )
     while await storage.write(old_batches):
