@@ -1,7 +1,8 @@
 """A crowd of browsers, two of which may be bad: one does not read at all, one reads slowly.
 
 What is asked is what the others notice: the time from a send to its acknowledgement, and from a send to each healthy
-browser's receipt. Everything runs in threads of one process, so there is one clock.
+browser's receipt. Each part is a process of its own, or the bad ones would take the interpreter from those that
+measure; they share the clock of the machine, and a message's first value is the time at which it was sent.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import selectors
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, Literal
 
 from benchmarks import wire, workers
 
@@ -23,62 +25,63 @@ SHOWN_HZ: Final = 4.0  # slower than the broadcast's interval, so that each mess
 ASKED_HZ: Final = 100.0
 SLOW_BYTES: Final = 2_048  # what the slow browser reads at a time, 20 times a second
 SMALL_BUFFER: Final = 4_096
-FIRST_VALUE: Final = re.compile(rb'\[{"value":(\d+)\.')
+SENT_AT: Final = re.compile(rb'\[{"value":(\d{2,}\.\d+)')  # the reading that is asked about has a smaller value
 ACK: Final = b'"ack"'
+
+
+Part = Literal["browsers", "bad", "show", "ask"]
 
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Who is there. `events` are shown to all browsers; `asked` is one more, whose readings are acknowledged."""
+    """One part of it. `events` are shown to all browsers; `asked` is one more, whose readings are acknowledged."""
 
+    part: Part
     port: int
-    operator_token: str
-    viewer_token: str
+    token: str
     events: list[str]
     asked: str
     browsers: int
-    bad: bool
     seconds: float
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """Milliseconds, unsorted. `cut_after_s`: when the server cut the browser that does not read, if it did."""
+    """Milliseconds, unsorted; of the bad part alone, when the server cut the browser that does not read, if it did."""
 
-    acknowledged: list[float]
-    shown: list[float]
-    cut_after_s: float | None
+    delays: list[float]
+    cut_after_s: float | None = None
 
 
-class Browsers:
-    """The healthy ones: read everything, note when each message began to arrive whole."""
+def browsers(crowd: Crowd) -> Callable[[], Noticed]:
+    """The healthy ones: read everything, note when each message had arrived whole."""
+    links = [wire.connect(crowd.port, wire.STREAM, crowd.token) for _ in range(crowd.browsers)]
+    left = {link: bytearray() for link in links}
+    delays: list[float] = []
 
-    def __init__(self, crowd: Crowd, sent: dict[int, float]) -> None:
-        self._sent = sent
-        self._links = [wire.connect(crowd.port, wire.STREAM, crowd.viewer_token) for _ in range(crowd.browsers)]
-        self._left: dict[socket.socket, bytearray] = {link: bytearray() for link in self._links}
-        self.delays: list[float] = []
+    def take(link: socket.socket) -> None:
+        data = left[link]
+        data += link.recv(1 << 18)
+        now = time.perf_counter()
+        while (end := _frame_end(data)) is not None:
+            match = SENT_AT.search(data, 0, min(end, 128))
+            if match:
+                delays.append((now - float(match[1])) * 1000)
+            del data[:end]
 
-    def read(self, stop: threading.Event) -> None:
-        """Until told to stop."""
+    def read() -> Noticed:
+        until = time.perf_counter() + crowd.seconds
         with selectors.DefaultSelector() as selector:
-            for link in self._links:
+            for link in links:
                 link.setblocking(False)
                 selector.register(link, selectors.EVENT_READ)
-            while not stop.is_set():
+            while time.perf_counter() < until:
                 for key, _ in selector.select(0.05):
-                    self._take(key.fileobj)  # type: ignore[arg-type] # they are the sockets from above
+                    take(key.fileobj)  # type: ignore[arg-type] # they are the sockets from above
+        return Noticed(delays)
 
-    def _take(self, link: socket.socket) -> None:
-        left = self._left[link]
-        left += link.recv(1 << 18)
-        now = time.perf_counter()
-        while (end := _frame_end(left)) is not None:
-            match = FIRST_VALUE.search(left, 0, min(end, 128))
-            if match and (sent := self._sent.get(int(match[1]))) is not None:
-                self.delays.append((now - sent) * 1000)
-            del left[:end]
+    return read
 
 
 def _frame_end(data: bytearray) -> int | None:
@@ -93,90 +96,87 @@ def _frame_end(data: bytearray) -> int | None:
     return head + size if len(data) >= head + size else None
 
 
-def bad_browsers(crowd: Crowd) -> tuple[socket.socket, socket.socket]:
+def bad(crowd: Crowd) -> Callable[[], Noticed]:
     """One that will not read, one that reads slowly; both with little room in their own kernel."""
-    links = [wire.connect(crowd.port, wire.STREAM, crowd.viewer_token) for _ in range(2)]
-    for link in links:
+    stuck, slow = (wire.connect(crowd.port, wire.STREAM, crowd.token) for _ in range(2))
+    for link in (stuck, slow):
         link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
-    return links[0], links[1]
-
-
-def read_slowly(link: socket.socket, stop: threading.Event) -> None:
-    """A little at a time."""
-    with contextlib.suppress(ConnectionError):
-        while not stop.wait(0.05) and link.recv(SLOW_BYTES):
-            pass
-
-
-def watch_for_cut(link: socket.socket, began: float, stop: threading.Event, found: list[float]) -> None:
-    """Without reading anything: the kernel tells of a reset."""
-    poller = select.poll()
-    poller.register(link, 0)
-    while not stop.wait(0.05):
-        if poller.poll(0):
-            found.append(time.perf_counter() - began)
-            return
-
-
-def show(crowd: Crowd, link: socket.socket, sent: dict[int, float], until: float) -> None:
-    """All events at once, at a steady pace; the first value is the number of the message."""
-    number = 0
-    while (now := time.perf_counter()) < until:
-        number += 1
-        points = ",".join(f'{{"value":{number},"event_public_id":"{event}"}}' for event in crowd.events)
-        frame = wire.client_frame(f'{{"datapoints":[{points}]}}'.encode())
-        sent[number] = time.perf_counter()
-        link.sendall(frame)
-        time.sleep(max(0.0, now + 1 / SHOWN_HZ - time.perf_counter()))
-
-
-def ask(crowd: Crowd, link: socket.socket, until: float) -> list[float]:
-    """One reading at a time, at a steady pace, each waited for until it is acknowledged."""
-    delays = []
-    number = 0
-    while (now := time.perf_counter()) < until:
-        number += 1
-        point = f'{{"value":0.5,"event_public_id":"{crowd.asked}"}}'
-        link.sendall(wire.client_frame(f'{{"datapoints":[{point}],"batch_id":"{crowd.name}-{number}"}}'.encode()))
-        while ACK not in link.recv(4096):
-            pass
-        delays.append((time.perf_counter() - now) * 1000)
-        time.sleep(max(0.0, now + 1 / ASKED_HZ - time.perf_counter()))
-    return delays
-
-
-def run(crowd: Crowd) -> Noticed:
-    """Everyone at once, for as long as asked."""
-    sent: dict[int, float] = {}
     stop = threading.Event()
-    browsers = Browsers(crowd, sent)
-    shower = wire.connect(crowd.port, wire.TELEMETRY, crowd.operator_token)
-    asker = wire.connect(crowd.port, wire.TELEMETRY, crowd.operator_token)
-    cut: list[float] = []
-    jobs: list[tuple[Any, tuple[Any, ...]]] = [(browsers.read, (stop,))]
-    began = time.perf_counter()
-    until = began + crowd.seconds
-    if crowd.bad:
-        stuck, slow = bad_browsers(crowd)
-        jobs += [(read_slowly, (slow, stop)), (watch_for_cut, (stuck, began, stop, cut))]
-    jobs.append((show, (crowd, shower, sent, until)))
-    gc.disable()
-    threads = [threading.Thread(target=job, args=arguments, daemon=True) for job, arguments in jobs]
-    for thread in threads:
-        thread.start()
-    acknowledged = ask(crowd, asker, until)
-    stop.set()
-    for thread in threads:
-        thread.join(5)
-    return Noticed(acknowledged, browsers.delays, cut[0] if cut else None)
+
+    def read_slowly() -> None:
+        with contextlib.suppress(ConnectionError):
+            while not stop.wait(0.05) and slow.recv(SLOW_BYTES):
+                pass
+
+    def watch_for_cut() -> Noticed:
+        reader = threading.Thread(target=read_slowly, daemon=True)
+        reader.start()
+        poller = select.poll()
+        poller.register(stuck, 0)  # without reading anything: the kernel tells of a reset
+        cut, began = None, time.perf_counter()
+        while time.perf_counter() < began + crowd.seconds:
+            time.sleep(0.05)
+            if cut is None and poller.poll(0):
+                cut = time.perf_counter() - began
+        stop.set()
+        reader.join()
+        return Noticed([], cut)
+
+    return watch_for_cut
+
+
+def show(crowd: Crowd) -> Callable[[], Noticed]:
+    """All events at once, at a steady pace; the first value is the time of the machine's clock."""
+    link = wire.connect(crowd.port, wire.TELEMETRY, crowd.token)
+    rest = "".join(f',{{"value":1.5,"event_public_id":"{event}"}}' for event in crowd.events[1:])
+
+    def send() -> Noticed:
+        until = time.perf_counter() + crowd.seconds
+        while (now := time.perf_counter()) < until:
+            first = f'{{"value":{now!r},"event_public_id":"{crowd.events[0]}"}}'
+            link.sendall(wire.client_frame(f'{{"datapoints":[{first}{rest}]}}'.encode()))
+            time.sleep(max(0.0, now + 1 / SHOWN_HZ - time.perf_counter()))
+        return Noticed([])
+
+    return send
+
+
+def ask(crowd: Crowd) -> Callable[[], Noticed]:
+    """One reading at a time, at a steady pace, each waited for until it is acknowledged."""
+    link = wire.connect(crowd.port, wire.TELEMETRY, crowd.token)
+
+    def send() -> Noticed:
+        delays: list[float] = []
+        until = time.perf_counter() + crowd.seconds
+        while (now := time.perf_counter()) < until:
+            point = f'{{"value":0.5,"event_public_id":"{crowd.asked}"}}'
+            batch_id = f"{crowd.name}-{len(delays)}"
+            link.sendall(wire.client_frame(f'{{"datapoints":[{point}],"batch_id":"{batch_id}"}}'.encode()))
+            while ACK not in link.recv(4096):
+                pass
+            delays.append((time.perf_counter() - now) * 1000)
+            time.sleep(max(0.0, now + 1 / ASKED_HZ - time.perf_counter()))
+        return Noticed(delays)
+
+    return send
+
+
+PARTS: Final[dict[Part, Callable[[Crowd], Callable[[], Noticed]]]] = {
+    "browsers": browsers,
+    "bad": bad,
+    "show": show,
+    "ask": ask,
+}
 
 
 def main() -> None:
     """Run as a worker."""
     crowd = Crowd(**workers.job())
+    run = PARTS[crowd.part](crowd)
+    gc.disable()
     workers.say_ready()
     workers.wait_for_sign()
-    workers.hand_back(run(crowd))
+    workers.hand_back(run())
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ FRONTEND: Final = "frontend"
 
 TRY_AGAIN_LATER: Final = 1013
 TOO_SLOW: Final = "Client too slow"
-SWEEP_S: Final = 0.02  # how often a slow client's buffer is looked at; runs only while there is one
+SWEEP_S: Final = 0.05  # how often a slow client's buffer is looked at; runs only while there is one
 
 _SHORT, _MEDIUM = 125, 0xFFFF
 
