@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
 
 from webmacs.errors import ConfigError
 
@@ -101,6 +101,22 @@ class PipelineSettings(Section):
     unlinked_ids: Count = 1_000
 
 
+class WebhookSettings(Section):
+    """`[webhooks]`: whom they may reach, and how hard to try."""
+
+    allowed_networks: tuple[IPvAnyNetwork, ...] = ()
+    timeout_s: Positive = 10.0
+    attempts: Count = 8
+    first_retry_s: Positive = 5.0
+    max_retry_s: Positive = 6 * 3600.0
+    concurrency: Count = 4
+    max_pending: Count = 100_000
+    max_response_bytes: Count = 64 * 1024
+    poll_interval_s: Positive = 2.0
+    retention_days: Annotated[int, Field(ge=0)] = 30
+    rotation_s: Positive = 86_400.0
+
+
 class LoggingSettings(Section):
     """`[logging]`: what is said on standard error."""
 
@@ -116,6 +132,7 @@ class Settings(Section):
     storage: StorageSettings = StorageSettings()
     pipeline: PipelineSettings = PipelineSettings()
     stages: dict[str, dict[str, Any]] = {}
+    webhooks: WebhookSettings = WebhookSettings()
     logging: LoggingSettings = LoggingSettings()
     directory: Path = Field(default=Path(), exclude=True)
 

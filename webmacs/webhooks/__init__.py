@@ -1,0 +1,1 @@
+"""Webhooks on their way out: the signature, the guard of addresses, one attempt, and who makes it when."""
