@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from aiohttp import WSCloseCode, web
@@ -17,8 +13,8 @@ from aiohttp import WSCloseCode, web
 from webmacs.auth import Authenticator, Passwords
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock, SystemClock
-from webmacs.config import MIN_SECRET_BYTES, Settings
-from webmacs.errors import AuthError, ConfigError, StorageError, StorageUnavailable
+from webmacs.config import Settings
+from webmacs.errors import StorageError, StorageUnavailable
 from webmacs.extensions import load_stages, load_storage
 from webmacs.handlers.auth import AuthRoutes
 from webmacs.handlers.datapoints import DatapointRoutes
@@ -34,6 +30,8 @@ from webmacs.metrics import Metrics
 from webmacs.model import Write
 from webmacs.pipeline.base import Recorder, Stage, StageContext
 from webmacs.pipeline.runner import Pipeline
+from webmacs.secret import secret_key
+from webmacs.sessions import SessionGuard
 from webmacs.storage import records
 from webmacs.storage.base import Storage
 from webmacs.storage.upkeep import keep_house
@@ -105,45 +103,6 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     return app
 
 
-def secret_key(settings: Settings, *, make: bool = True) -> str:
-    """The key that signs tokens; for an embedded database it is made at the first start and kept beside it.
-
-    `make` False is for those who only look: nothing is made.
-
-    Raises:
-        ConfigError: it is too short, cannot be read, or has to be given and is not.
-
-    """
-    if settings.auth.secret_key is not None:
-        return settings.auth.secret_key.get_secret_value()
-    path = settings.auth.secret_key_file
-    if path is not None:
-        path = settings.directory / path
-    elif settings.storage.url.startswith("sqlite:///"):
-        path = settings.directory / Path(settings.storage.url.removeprefix("sqlite:///")).with_suffix(".key")
-        if make:
-            _make_key(path)
-    else:
-        raise ConfigError("auth.secret_key: must be given (or auth.secret_key_file), at least 32 bytes")
-    try:
-        key = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"auth.secret_key_file: cannot read {path}: {error}") from error
-    if len(key.encode()) < MIN_SECRET_BYTES:
-        raise ConfigError(f"auth.secret_key_file: {path} holds fewer than {MIN_SECRET_BYTES} bytes")
-    return key
-
-
-def _make_key(path: Path) -> None:
-    try:
-        with contextlib.suppress(FileExistsError):
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor, for its mode
-                file.write(secrets.token_urlsafe(48))
-    except OSError as error:
-        raise ConfigError(f"cannot make the key {path}: {error.strerror}") from error
-
-
 async def _storage(app: web.Application) -> AsyncIterator[None]:
     parts = app[PARTS]
     try:
@@ -189,7 +148,7 @@ async def _pipeline(app: web.Application) -> AsyncIterator[None]:
 async def _background(app: web.Application) -> AsyncIterator[None]:
     """What runs beside the requests: following changes, ending sessions, keeping house."""
     parts = app[PARTS]
-    guard = SessionGuard(parts)
+    guard = SessionGuard(parts.hub, parts.auth, parts.settings.auth.recheck_interval_s)
     parts.catalog.watch(lambda _snapshot: guard.sweep())
     tasks = [
         asyncio.create_task(work, name=name)
@@ -201,27 +160,6 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     ]
     yield
     await end(*tasks)
-
-
-class SessionGuard:
-    """Closes live sockets whose credential is no longer good."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-
-    def sweep(self) -> None:
-        """Judge everyone who is connected again."""
-        for client in self._parts.hub.clients():
-            try:
-                self._parts.auth.recheck(client.identity, client.needs)
-            except AuthError as error:
-                client.close(WSCloseCode.POLICY_VIOLATION, error.reason)
-
-    async def run(self) -> None:
-        """Sweep now and then: nothing tells of a token that expires."""
-        while True:
-            await asyncio.sleep(self._parts.settings.auth.recheck_interval_s)
-            self.sweep()
 
 
 async def _upkeep(parts: Parts) -> None:

@@ -140,7 +140,7 @@ def by_own_key(settings: Settings) -> SignIn:
     """As the first administrator of an installation on this machine, with its key; for an hour. Changes nothing."""
 
     async def sign_in(_session: aiohttp.ClientSession) -> str:
-        from webmacs.app import secret_key
+        from webmacs.secret import secret_key
 
         clock = SystemClock()
         storage = load_storage(settings)

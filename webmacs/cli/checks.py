@@ -17,7 +17,6 @@ from typing import Any, Final
 import aiohttp
 
 from webmacs import __version__
-from webmacs.app import secret_key
 from webmacs.cli.access import own_address, trust
 from webmacs.cli.certificate import valid_until
 from webmacs.cli.serve import refusal, tls_context
@@ -26,6 +25,7 @@ from webmacs.clock import Clock
 from webmacs.config import Settings
 from webmacs.errors import ConfigError
 from webmacs.model import Role, to_datetime
+from webmacs.secret import secret_key
 from webmacs.storage import accounts, migrate
 from webmacs.storage.base import Storage
 
