@@ -150,7 +150,11 @@ class BatchRecord:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One statement with `:name` placeholders, run once for each of `rows`, in the transaction it is part of."""
+    """One statement with `:name` placeholders, run once for each of `rows`, in the transaction it is part of.
+
+    `bulk`: it is a plain `INSERT INTO table (columns) VALUES (:names)`, which a storage may run once for many rows.
+    """
 
     statement: str
     rows: tuple[Mapping[str, Scalar], ...] = ({},)
+    bulk: bool = False

@@ -141,12 +141,13 @@ class StageHarness(Generic[S]):
             raise self._not_a(Recorder.kind)
         batch, draft = await self._recorded(values)
         contribution = recorder.record(batch, self.catalog.current)
+        whole = Contribution(contribution.readings, (*contribution.writes, *recorder.conclude()))
         if commits:
             self._committed(draft)
             recorder.keep()
         else:
             recorder.forget()
-        return contribution
+        return whole
 
     async def observe(self, *values: Value) -> Committed:
         """One batch, committed, to the observer; returns when it has been heard, without a deadline."""

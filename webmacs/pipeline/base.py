@@ -210,8 +210,9 @@ class Gate(Stage):
 class Recorder(Stage):
     """Adds rows to the transaction in which the readings commit; has no I/O of its own.
 
-    `record` is called for each batch of a transaction, in order. State it keeps (a throttle, a cooldown) is tentative
-    until `keep`; after `forget` it must be as it was at the last `keep`, because the same batches come again.
+    `record` is called for each batch of a transaction, in order, then `conclude` once. State it keeps (a throttle, a
+    cooldown) is tentative until `keep`; after `forget` it must be as it was at the last `keep`, because the same
+    batches come again.
     """
 
     kind = "recorder"
@@ -225,6 +226,13 @@ class Recorder(Stage):
         An exception leaves out what this stage would have added for this batch; the batch is stored all the same.
         (An exception of persist, which comes first, refuses the batch.)
         """
+
+    def conclude(self) -> Sequence[Write]:
+        """What it adds to the transaction as a whole, after its last batch: rows of all batches in one statement.
+
+        An exception leaves this out, and nothing else.
+        """
+        return ()
 
     def keep(self) -> None:
         """What was recorded since the last `keep` or `forget` has committed."""

@@ -56,6 +56,12 @@ class Draft:
             numbers = (stored, batch.invalid, unlinked, batch.skewed)
             self._records.append(BatchRecord(key, batch.digest, *numbers, batch.received_us))
 
+    def conclude(self, others: Sequence[Recorder]) -> None:
+        """Let each recorder add what it has for the transaction as a whole."""
+        for recorder in others:
+            with self._failures.of(recorder, "failed; what it would have added to the transaction is left out"):
+                self._writes.extend(tuple(recorder.conclude()))
+
     def _advance(self, readings: Sequence[Reading], received_us: int) -> dict[int, Reading]:
         advanced = {}
         for index, reading in enumerate(readings, len(self.readings)):

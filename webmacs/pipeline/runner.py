@@ -162,6 +162,7 @@ class Pipeline:
             draft = Draft(self._catalog.current, self._latest, self._failures)
             for batch in batches:
                 draft.record(batch, self._persist, others)
+            draft.conclude(others)
             committed = await self._append(draft)
         except Exception:
             for recorder in recorders:

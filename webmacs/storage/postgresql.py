@@ -21,6 +21,7 @@ from webmacs.errors import Conflict, InvalidRows, StorageUnavailable
 from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Scalar, Write, to_datetime, to_us
 from webmacs.storage import migrate, partitions
 from webmacs.storage.base import Commit, Row, Storage
+from webmacs.storage.bulk import plain
 from webmacs.storage.connections import Address, Connections, StoredAlready, cut, our_errors
 from webmacs.tasks import end
 
@@ -139,8 +140,7 @@ class PostgresStorage(Storage):
                     numbers = (record.accepted, record.invalid, record.unlinked, record.skewed, record.time_us)
                     statements.append(cursor.mogrify(_REMEMBER, (*record.key, record.digest, *numbers)).decode())
                 for write in commit.writes:
-                    statement = self._named(write.statement)
-                    statements += [cursor.mogrify(statement, row).decode() for row in write.rows]
+                    statements += self._filled(cursor, write)
                 await cursor.execute("\n;".join(statements))  # a statement may end in a comment
         except StoredAlready:
             _log.info("commit %d had been stored by an attempt whose answer was lost", commit.seq)
@@ -202,9 +202,8 @@ class PostgresStorage(Storage):
         async with self._rest.transaction() as cursor:
             for write in writes:
                 changed = 0
-                statement = self._named(write.statement)
-                for row in write.rows:
-                    await cursor.execute(statement, row)
+                for statement in self._filled(cursor, write):
+                    await cursor.execute(statement)
                     changed += max(0, cursor.rowcount)
         return changed
 
@@ -213,6 +212,17 @@ class PostgresStorage(Storage):
         async with self._rest.cursor() as cursor:
             await cursor.execute(self._named(statement), parameters)
             return list(await cursor.fetchall())
+
+    def _filled(self, cursor: Any, write: Write) -> list[str]:
+        """The statements of a write, with their values in them."""
+        if not write.bulk:
+            statement = self._named(write.statement)
+            return [cursor.mogrify(statement, row).decode() for row in write.rows]
+        if not write.rows:
+            return []
+        insert = plain(write.statement)
+        values = f"({','.join(f'%({name})s' for name in insert.names)})"
+        return [insert.head + ",".join([cursor.mogrify(values, row).decode() for row in write.rows])]
 
     async def _listen(self, changed: Callable[[], None]) -> None:
         delay_s = FIRST_DELAY_S

@@ -24,6 +24,7 @@ from webmacs.errors import ConfigError, Conflict, InvalidRows, StorageError, Sto
 from webmacs.model import BatchKey, BatchRecord, Datapoint, Scalar, Write
 from webmacs.storage import migrate
 from webmacs.storage.base import Commit, Row, Storage
+from webmacs.storage.bulk import plain
 from webmacs.storage.workers import Workers, our_errors, transaction
 from webmacs.tasks import end
 
@@ -250,7 +251,7 @@ class SqliteStorage(Storage):
                 numbers = (record.accepted, record.invalid, record.unlinked, record.skewed, record.time_us)
                 db.execute(_REMEMBER, (*record.key, record.digest, *numbers))
             for write in commit.writes:
-                db.executemany(write.statement, write.rows)
+                _run(db, write)
 
     def _fetch(self, db: sqlite3.Connection, statement: str, parameters: Mapping[str, Scalar]) -> list[Row]:
         _check_texts(parameters.values())
@@ -312,8 +313,23 @@ def _write(db: sqlite3.Connection, writes: Collection[Write]) -> int:
     changed = 0
     with transaction(db):
         for write in writes:
-            changed = sum(max(0, db.execute(write.statement, row).rowcount) for row in write.rows)
+            changed = _run(db, write)
     return changed
+
+
+def _run(db: sqlite3.Connection, write: Write) -> int:
+    """The number of rows changed."""
+    if not write.bulk:
+        return sum(max(0, db.execute(write.statement, row).rowcount) for row in write.rows)
+    insert = plain(write.statement)
+    row = f"({','.join('?' * len(insert.names))})"
+    most = db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(insert.names)
+    for start in range(0, len(write.rows), most):
+        rows = write.rows[start : start + most]
+        db.execute(
+            insert.head + ",".join([row] * len(rows)), [values[name] for values in rows for name in insert.names]
+        )
+    return len(write.rows)
 
 
 def _check(write: Write) -> None:
