@@ -32,13 +32,14 @@ MUST_NOT = [
         ["aiohttp", "webmacs.handlers", "webmacs.pipeline", "webmacs.hub", "webmacs.app", "webmacs.cli"],
     ),
     ("webmacs.handlers", ["aiopg", "psycopg2", "sqlite3", "webmacs.app", "webmacs.cli", "webmacs.extensions"]),
+    ("webmacs.webhooks", ["webmacs.handlers", "webmacs.app", "webmacs.cli", "webmacs.pipeline"]),
     ("webmacs.hub", ["webmacs.pipeline", "webmacs.storage", "webmacs.handlers", "webmacs.catalog"]),
     ("webmacs.catalog", ["webmacs.pipeline", "webmacs.storage", "webmacs.handlers", "webmacs.hub"]),
     ("webmacs.config", ["webmacs.pipeline", "webmacs.storage", "webmacs.handlers", "webmacs.extensions"]),
 ]
 # What only these may import.
 ONLY = [
-    ("aiohttp", ["webmacs.app", "webmacs.handlers", "webmacs.cli", "webmacs.logs"]),
+    ("aiohttp", ["webmacs.app", "webmacs.handlers", "webmacs.webhooks", "webmacs.cli", "webmacs.logs"]),
     ("aiopg", ["webmacs.storage.connections"]),
     ("psycopg2", ["webmacs.storage.connections", "webmacs.storage.postgresql"]),
     ("sqlite3", ["webmacs.storage.sqlite", "webmacs.storage.workers", "webmacs.storage.migrate"]),
