@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from webmacs import experiments
 from webmacs.app import PARTS, Parts, build_app
 from webmacs.auth import Passwords, api_token_digest, new_api_token
 from webmacs.clock import Clock
@@ -85,7 +86,7 @@ async def furnish(storage: Storage, *, events: int = 3, experiment: bool = True)
         )
     plant.unlinked = await records.add_event(storage, name="Spare", unit="V", now_us=now_us())
     if experiment:
-        plant.experiment = await records.start_experiment(storage, name="Run 1", now_us=now_us())
+        plant.experiment = await experiments.start(storage, name="Run 1", now_us=now_us())
     return plant
 
 

@@ -85,6 +85,8 @@ def test_the_usual_stages_are_found_by_name_and_in_order() -> None:
         ("validate", "Validate"),
         ("filter", "Filter"),
         ("persist", "Persist"),
+        ("webhook", "Webhook"),
+        ("rules", "Rules"),
         ("broadcast", "Broadcast"),
     ]
 

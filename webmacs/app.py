@@ -24,6 +24,7 @@ from webmacs.handlers.http import Routes, errors_as_json, mark
 from webmacs.handlers.sockets import Doorkeeper
 from webmacs.handlers.stream import Stream
 from webmacs.handlers.telemetry import Telemetry
+from webmacs.health import Health
 from webmacs.hub import Hub
 from webmacs.latest import LatestValues
 from webmacs.metrics import Metrics
@@ -34,8 +35,12 @@ from webmacs.secret import secret_key
 from webmacs.sessions import SessionGuard
 from webmacs.storage import records
 from webmacs.storage.base import Storage
-from webmacs.storage.upkeep import keep_house
+from webmacs.storage.deliveries import prune
+from webmacs.storage.upkeep import DAY_US, keep_house
 from webmacs.tasks import end
+from webmacs.webhooks.attempt import Courier
+from webmacs.webhooks.dispatcher import Dispatcher
+from webmacs.webhooks.outbox import Outbox
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +62,8 @@ class Parts:
     passwords: Passwords
     stages: list[Stage]
     pipeline: Pipeline
+    dispatcher: Dispatcher
+    health: Health
 
 
 PARTS: Final = web.AppKey("parts", Parts)
@@ -78,9 +85,28 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     auth = Authenticator(catalog, secret_key(settings), clock, settings.auth.token_lifetime_s)
     passwords = Passwords(settings.auth.hashing_threads, settings.auth.max_pending_logins)
     stages = load_stages(settings)
-    context = StageContext(clock, catalog, latest, hub, metrics, settings.pipeline, logging.getLogger("webmacs.stages"))
+    outbox = Outbox()
+    logger = logging.getLogger("webmacs.stages")
+    context = StageContext(clock, catalog, latest, hub, metrics, outbox, settings.pipeline, logger)
     pipeline = Pipeline(stages, storage, context)
-    parts = Parts(settings, clock, storage, catalog, latest, hub, metrics, auth, passwords, stages, pipeline)
+    courier = Courier(settings.webhooks, clock)
+    dispatcher = Dispatcher(storage, catalog, outbox, courier, clock, settings.webhooks, metrics)
+    health = Health(storage, pipeline, catalog, outbox, clock)
+    parts = Parts(
+        settings,
+        clock,
+        storage,
+        catalog,
+        latest,
+        hub,
+        metrics,
+        auth,
+        passwords,
+        stages,
+        pipeline,
+        dispatcher,
+        health,
+    )
 
     app = web.Application(middlewares=[errors_as_json], client_max_size=settings.server.max_body_bytes)
     app.on_response_prepare.append(mark)
@@ -94,7 +120,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     AuthRoutes(auth, passwords, storage, catalog, clock).register(routes)
     DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline).register(routes)
     EventRoutes(catalog).register(routes)
-    HealthRoutes(storage, pipeline, catalog, latest, metrics, clock).register(routes)
+    HealthRoutes(health, latest, metrics).register(routes)
 
     app.cleanup_ctx.append(_storage)
     app.cleanup_ctx.append(_pipeline)
@@ -156,17 +182,24 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
             ("catalog", parts.catalog.follow()),
             ("sessions", guard.run()),
             ("upkeep", _upkeep(parts)),
+            ("health", parts.health.follow()),
         )
     ]
+    await parts.dispatcher.start()
     yield
     await end(*tasks)
+    await parts.dispatcher.close(parts.settings.server.shutdown_timeout_s / 4)
 
 
 async def _upkeep(parts: Parts) -> None:
     kept_us = int(parts.settings.pipeline.batch_id_retention_s * 1e6)
+    webhooks = parts.settings.webhooks
     while True:
+        now_us = parts.clock.now_us()
+        before_us = now_us - webhooks.retention_days * DAY_US if webhooks.retention_days else None
         try:
-            await keep_house(parts.storage, parts.settings.storage, parts.clock.now_us(), kept_us)
+            await keep_house(parts.storage, parts.settings.storage, now_us, kept_us)
+            await prune(parts.storage, max_pending=webhooks.max_pending, before_us=before_us)
         except StorageError as error:
             _log.warning("house-keeping has to wait: %s", error)
         except Exception:  # noqa: BLE001 - the one task that keeps house must not end

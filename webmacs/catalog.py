@@ -9,14 +9,14 @@ import asyncio
 import logging
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from typing import Final
 
 from webmacs.errors import StorageError
-from webmacs.model import ApiToken, Datapoint, Event, Experiment, User
+from webmacs.model import ApiToken, Datapoint, Event, Experiment, Rule, User, Webhook, WebhookEvent
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ class Snapshot:
     users: Mapping[str, User] = field(default_factory=dict)  # by public id
     tokens: Mapping[str, ApiToken] = field(default_factory=dict)  # by digest
     revoked: Collection[str] = frozenset()  # the `jti` of JWTs that were logged out
+    rules: tuple[Rule, ...] = ()  # by age, those that are switched off, too
+    webhooks: tuple[Webhook, ...] = ()  # the same
 
     @cached_property
     def users_by_id(self) -> Mapping[int, User]:
@@ -53,6 +55,28 @@ class Snapshot:
     def experiments_by_id(self) -> Mapping[int, Experiment]:
         """Experiments by surrogate id."""
         return {experiment.id: experiment for experiment in self.experiments}
+
+    @cached_property
+    def rules_by_event(self) -> Mapping[int, Sequence[Rule]]:
+        """The rules that are switched on, by the surrogate id of their event."""
+        found: dict[int, list[Rule]] = {}
+        for rule in self.rules:
+            if rule.enabled:
+                found.setdefault(rule.event_id, []).append(rule)
+        return found
+
+    @cached_property
+    def webhooks_by_id(self) -> Mapping[int, Webhook]:
+        """Webhooks by surrogate id."""
+        return {webhook.id: webhook for webhook in self.webhooks}
+
+    @cached_property
+    def subscribers(self) -> Mapping[WebhookEvent, Sequence[Webhook]]:
+        """The webhooks that are switched on and want to hear of an event."""
+        return {
+            event: [webhook for webhook in self.webhooks if webhook.enabled and webhook.spelling(event)]
+            for event in WebhookEvent
+        }
 
     def datapoints(self, rows: Iterable[tuple[int, int, int, float, int | None]]) -> list[Datapoint]:
         """Rows (id, event id, µs, value, experiment id) as datapoints; those whose event is gone are left out."""

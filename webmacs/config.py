@@ -87,7 +87,7 @@ class StorageSettings(Section):
 class PipelineSettings(Section):
     """`[pipeline]`: the stages in order, and the bounds of what waits between them."""
 
-    stages: tuple[str, ...] = ("validate", "filter", "persist", "broadcast")
+    stages: tuple[str, ...] = ("validate", "filter", "persist", "webhook", "rules", "broadcast")
     max_batch_size: Count = 500
     queue_rows: Count = 100_000
     commit_rows: Count = 8_000

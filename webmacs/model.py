@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -102,6 +102,134 @@ class Experiment:
     name: str
     started_us: int
     stopped_us: int | None
+
+
+class Operator(enum.StrEnum):
+    """How a rule compares a value with its threshold; `webmacs.pipeline.thresholds` says what each means."""
+
+    GT = "gt"
+    LT = "lt"
+    EQ = "eq"
+    GTE = "gte"
+    LTE = "lte"
+    BETWEEN = "between"
+    NOT_BETWEEN = "not_between"
+
+
+class Action(enum.StrEnum):
+    """What a rule does when it fires."""
+
+    WEBHOOK = "webhook"
+    LOG = "log"
+
+
+class WebhookEvent(enum.StrEnum):
+    """What a webhook may be told of. Receivers may also subscribe to the spelling with an underscore for the dot."""
+
+    THRESHOLD_EXCEEDED = "sensor.threshold_exceeded"
+    READING = "sensor.reading"
+    EXPERIMENT_STARTED = "experiment.started"
+    EXPERIMENT_STOPPED = "experiment.stopped"
+    HEALTH_CHANGED = "system.health_changed"
+
+    @property
+    def spellings(self) -> tuple[str, str]:
+        """Both ways to write it."""
+        return (self.value, self.value.replace(".", "_", 1))
+
+    @classmethod
+    def spelled(cls, text: str) -> WebhookEvent:
+        """The event of either spelling. Raises `ValueError` when there is none."""
+        for event in cls:
+            if text in event.spellings:
+                return event
+        raise ValueError(f"{text!r} is no event of webhooks; there are {', '.join(cls)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A threshold on one event. It fires for each value that is beyond it, but not again within its cooldown.
+
+    `emits` None: `sensor.threshold_exceeded`; of use with the action `webhook` only. `last_triggered_us` is as of the
+    time when the rule was read.
+    """
+
+    id: int
+    public_id: str
+    name: str
+    event_id: int
+    operator: Operator
+    threshold: float
+    threshold_high: float | None
+    action: Action
+    emits: WebhookEvent | None
+    enabled: bool
+    cooldown_s: int
+    user_id: int | None
+    created_us: int
+    last_triggered_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A receiver and what it wants to hear of, each event as it spells it. Secrets are the newest first."""
+
+    id: int
+    public_id: str
+    url: str
+    events: tuple[str, ...]
+    enabled: bool
+    user_id: int | None
+    created_us: int
+    secret: str | None = field(default=None, repr=False)
+    old_secret: str | None = field(default=None, repr=False)
+    old_secret_until_us: int = 0
+
+    def spelling(self, event: WebhookEvent) -> str | None:
+        """How it calls the event; None when it does not want to hear of it."""
+        return next((text for text in self.events if text in event.spellings), None)
+
+    def secrets(self, now_us: int) -> tuple[str, ...]:
+        """Those that are good now: two for a while after a change."""
+        old = self.old_secret if now_us < self.old_secret_until_us else None
+        return tuple(secret for secret in (self.secret, old) if secret)
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A call to make. `public_id` is what the receiver knows it by, however often it is attempted."""
+
+    public_id: str
+    webhook_id: int
+    event_type: str
+    payload: str
+    created_us: int
+
+
+class DeliveryStatus(enum.StrEnum):
+    """What became of a delivery."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD_LETTER = "dead_letter"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A call that was asked for, and what became of it so far. `due_us`: not to be attempted before."""
+
+    id: int
+    public_id: str
+    webhook_id: int
+    event_type: str
+    payload: str
+    status: DeliveryStatus
+    attempts: int
+    due_us: int
+    last_error: str | None
+    response_code: int | None
+    created_us: int
+    delivered_us: int | None
 
 
 class Reading(NamedTuple):

@@ -21,6 +21,7 @@ from webmacs.pipeline.counts import Failures
 from webmacs.pipeline.draft import Draft
 from webmacs.pipeline.filter import Filter
 from webmacs.pipeline.persist import Persist
+from webmacs.webhooks.outbox import Outbox
 
 S = TypeVar("S", bound=Stage)
 
@@ -74,6 +75,7 @@ class StageHarness(Generic[S]):
         self.catalog = Catalog(self._snapshot)
         self.latest = LatestValues()
         self.hub = Hub(5.0, self.metrics)
+        self.outbox = Outbox()
         self.stage: S = stage_class(stage_class.Settings.model_validate(settings or {}))
         self.stage.name = self.stage.name or stage_class.__name__.lower()
         self._events: list[tuple[Event, bool]] = []
@@ -87,7 +89,7 @@ class StageHarness(Generic[S]):
         await self.catalog.reload()
         logger = logging.getLogger("webmacs.stages")
         context = StageContext(
-            self.clock, self.catalog, self.latest, self.hub, self.metrics, PipelineSettings(), logger
+            self.clock, self.catalog, self.latest, self.hub, self.metrics, self.outbox, PipelineSettings(), logger
         )
         await self._filter.start(context)
         await self._persist.start(context)

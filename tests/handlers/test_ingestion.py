@@ -17,6 +17,7 @@ import pytest
 from tests.handlers.conftest import Serve
 from tests.plant import Server, furnish, now_us, running_server, settings_for
 from tests.wire import history, points
+from webmacs import experiments
 from webmacs.extensions import load_storage
 from webmacs.model import Role, to_datetime, to_us
 from webmacs.storage import records
@@ -61,7 +62,7 @@ async def test_the_latest_values_are_a_bare_array_one_object_an_event_that_has_d
 
 
 async def test_without_an_experiment_its_id_is_null(server: Server) -> None:
-    await records.stop_experiment(server.parts.storage, server.plant.experiment, now_us=now_us())
+    await experiments.stop(server.parts.storage, server.plant.experiment, now_us=now_us())
     await server.parts.catalog.reload()
     await post(server, "", server.reading())
     assert [point["experiment_public_id"] for point in await latest(server)] == [None]

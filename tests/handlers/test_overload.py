@@ -17,8 +17,8 @@ from tests.outage import Outage
 from tests.plant import Server
 from tests.rawsocket import PING, PONG, TEXT, RawSocket, frame
 from tests.wire import TELEMETRY, acknowledged, heard, history, until
+from webmacs import health as health_handler
 from webmacs.errors import StorageUnavailable
-from webmacs.handlers import health as health_handler
 from webmacs.model import Role
 
 NOT_STORED = {"type": "error", "message": "Storage unavailable, batch not stored"}

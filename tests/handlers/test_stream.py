@@ -22,6 +22,7 @@ from tests.outage import Outage
 from tests.plant import Server, now_us
 from tests.rawsocket import PING, PONG, RawSocket, frame
 from tests.wire import STREAM, acknowledged, connect, heard, history, points, until
+from webmacs import experiments
 from webmacs.hub import CONTROLLER, FRONTEND
 from webmacs.model import Role, to_us
 from webmacs.storage import records
@@ -151,7 +152,7 @@ async def test_a_broadcast_message_is_exactly_as_specified(server: Server) -> No
 
 
 async def test_without_an_experiment_its_id_is_null(server: Server) -> None:
-    await records.stop_experiment(server.parts.storage, server.plant.experiment, now_us=now_us())
+    await experiments.stop(server.parts.storage, server.plant.experiment, now_us=now_us())
     await server.parts.catalog.reload()
     stream = await server.stream()
     await send(server, server.reading())

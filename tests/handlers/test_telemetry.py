@@ -16,6 +16,7 @@ from tests.handlers.conftest import Serve
 from tests.plant import Server, now_us
 from tests.rawsocket import TEXT, RawSocket, frame
 from tests.wire import TELEMETRY, acknowledged, history, points
+from webmacs import experiments
 from webmacs.model import Role
 from webmacs.storage import records
 
@@ -150,7 +151,7 @@ async def test_readings_carry_the_running_experiment(server: Server) -> None:
 
 
 async def test_readings_carry_none_when_none_runs(server: Server) -> None:
-    await records.stop_experiment(server.parts.storage, server.plant.experiment, now_us=now_us())
+    await experiments.stop(server.parts.storage, server.plant.experiment, now_us=now_us())
     await server.parts.catalog.reload()
     await acknowledged(await server.telemetry(), {"datapoints": [server.reading()], "batch_id": "one"})
     (datapoint,) = await history(server)

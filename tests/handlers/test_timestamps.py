@@ -13,8 +13,8 @@ import pytest
 from tests.handlers.conftest import Serve
 from tests.plant import Server, now_us
 from tests.wire import acknowledged, history, points
+from webmacs import experiments
 from webmacs.model import Role, to_datetime, to_us
-from webmacs.storage import records
 from webmacs.testing import START_US, ManualClock
 
 MINUTE_US = 60_000_000
@@ -130,10 +130,10 @@ async def test_late_readings_belong_to_the_experiment_that_ran_then(serve: Serve
     clock = ManualClock()
     server = await serve(clock=clock)
     storage, now = server.parts.storage, START_US
-    await records.stop_experiment(storage, server.plant.experiment, now_us=now_us())
+    await experiments.stop(storage, server.plant.experiment, now_us=now_us())
     for name, begin, end in (("old", 50, 40), ("older", 30, 20)):
-        public_id = await records.start_experiment(storage, name=name, now_us=now - begin * MINUTE_US)
-        await records.stop_experiment(storage, public_id, now_us=now - end * MINUTE_US)
+        public_id = await experiments.start(storage, name=name, now_us=now - begin * MINUTE_US)
+        await experiments.stop(storage, public_id, now_us=now - end * MINUTE_US)
     await server.parts.catalog.reload()
     minutes = [51, 50, 45, 40, 35, 30, 20.000_001, 20, 1]
     times = [to_datetime(now - round(ago * MINUTE_US)).isoformat() for ago in minutes]

@@ -35,6 +35,7 @@ from webmacs.pipeline.persist import Persist
 from webmacs.pipeline.runner import Pipeline
 from webmacs.pipeline.validate import Validate
 from webmacs.storage.base import Commit, Storage
+from webmacs.webhooks.outbox import Outbox
 
 LINKED = ("a", "b", "c")
 UNLINKED = "spare"
@@ -190,7 +191,8 @@ def context(**limits: object) -> StageContext:
     catalog = Catalog(fetch)
     catalog.current = SNAPSHOT
     settings = PipelineSettings.model_validate(limits)
-    return StageContext(clock, catalog, LatestValues(), Hub(5.0, metrics), metrics, settings, logging.getLogger("test"))
+    hub, logger = Hub(5.0, metrics), logging.getLogger("test")
+    return StageContext(clock, catalog, LatestValues(), hub, metrics, Outbox(), settings, logger)
 
 
 class Rig:

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from webmacs import experiments
 from webmacs.catalog import Snapshot
 from webmacs.errors import StorageUnavailable
 from webmacs.model import BatchKey, BatchRecord, Event, Experiment, Reading, Write
-from webmacs.storage import records
+from webmacs.storage import logbook, records
 from webmacs.storage.base import Commit, Row, Storage
 
 T0 = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
@@ -47,7 +48,7 @@ async def new_event(storage: Storage, name: str = "Sensor") -> Event:
 
 
 async def new_experiment(storage: Storage, name: str = "Run") -> Experiment:
-    public_id = await records.start_experiment(storage, name=name, now_us=T0)
+    public_id = await experiments.start(storage, name=name, now_us=T0)
     found = [one for one in (await snapshot(storage)).experiments if one.public_id == public_id]
     return found[0]
 
@@ -71,7 +72,7 @@ async def shown(storage: Storage) -> list[Row]:
 
 
 def log_entry(content: str = "said") -> Write:
-    return records.log_entry(content, now_us=T0, user_id=None)
+    return logbook.log_entry(content, now_us=T0, user_id=None)
 
 
 async def logged(storage: Storage) -> list[str]:

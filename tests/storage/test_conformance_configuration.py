@@ -9,6 +9,7 @@ import pytest
 
 from tests.storage.conftest import Opener
 from tests.storage.rows import T0, commit, log_entry, logged, new_event, reading
+from webmacs import experiments
 from webmacs.errors import Conflict, InvalidRows
 from webmacs.model import Role, Scalar, Write
 from webmacs.storage import accounts, records
@@ -154,7 +155,7 @@ async def changes(storage: Storage) -> dict[str, Callable[[], Awaitable[object]]
     token = await accounts.add_token(storage, user_id=user, name="t", digest="d", expires_us=None, now_us=T0)
     event = await new_event(storage)
     plugin = await records.add_plugin(storage, plugin_id="p", instance_name="P", now_us=T0)
-    experiment = await records.start_experiment(storage, name="X", now_us=T0)
+    experiment = await experiments.start(storage, name="X", now_us=T0)
     return {
         "a password": lambda: accounts.set_password(storage, user, "y"),
         "a new token": lambda: accounts.add_token(
@@ -166,7 +167,7 @@ async def changes(storage: Storage) -> dict[str, Callable[[], Awaitable[object]]
         "a new channel": lambda: records.add_channel(
             storage, plugin=plugin, channel_id="c", channel_name="C", unit="V", event=event.public_id, now_us=T0
         ),
-        "a stopped experiment": lambda: records.stop_experiment(storage, experiment, now_us=T0 + 1),
+        "a stopped experiment": lambda: experiments.stop(storage, experiment, now_us=T0 + 1),
         "a new event": lambda: new_event(storage, "Another"),
         "a removed event": lambda: records.remove_event(storage, event.public_id),
         "a removed user": lambda: storage.write(Write("DELETE FROM users")),

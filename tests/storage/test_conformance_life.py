@@ -33,6 +33,9 @@ async def there_is(storage: Storage, table: str) -> bool:
     return True
 
 
+LAST = int(migrate.head())
+
+
 @pytest.fixture
 def add_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Adds steps to the migrations: each a list of statements, for either dialect."""
@@ -41,7 +44,7 @@ def add_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
     def add(*steps: str) -> None:
         monkeypatch.setattr(migrate, "MIGRATIONS", copy)
-        for number, statements in enumerate(steps, 2):
+        for number, statements in enumerate(steps, LAST + 1):
             step = copy / "versions" / f"{number:04}_added.py"
             step.write_text(
                 "from webmacs.storage.migrate import run_script\n"
@@ -85,7 +88,9 @@ async def test_an_older_schema_is_refused_when_we_must_not_migrate(
     found = migrate.head()
     add_steps("CREATE TABLE later (id integer);")
     late = unopened(storage_url, tmp_path, migrate=False)
-    with pytest.raises(StorageError, match=f"schema is at {found}, this program needs 0002: run `webmacs migrate`"):
+    with pytest.raises(
+        StorageError, match=f"schema is at {found}, this program needs {LAST + 1:04}: run `webmacs migrate`"
+    ):
         await late.open()
     await late.close()
     assert not await there_is(storage, "later")
@@ -153,7 +158,7 @@ async def test_steps_are_done_in_order_and_only_once(
     for _ in range(2):
         late = unopened(storage_url, tmp_path)
         await late.open()
-        assert await late.revision() == "0003"
+        assert await late.revision() == f"{LAST + 2:04}"
         await late.close()
     assert await storage.fetch("SELECT id FROM later") == [(2,)]
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tests.storage.rows import T0, commit, log_entry, logged, new_event, new_experiment, reading, shown, snapshot
+from webmacs import experiments
 from webmacs.errors import Conflict, InvalidRows
 from webmacs.model import Event, Experiment
 from webmacs.storage import records
@@ -50,7 +51,7 @@ async def test_names_and_public_ids_that_are_taken_are_conflicts(storage: Storag
         records.add_event(storage, name="b", unit="V", now_us=T0, public_id="x"),
         add_plugin(storage, "Rig"),
         add_channel(storage, plugin, None),
-        records.start_experiment(storage, name="Run", now_us=T0),
+        experiments.start(storage, name="Run", now_us=T0),
     ):
         with pytest.raises(Conflict):
             await attempt
@@ -147,20 +148,20 @@ async def test_a_plugin_instance_is_found_by_name(storage: Storage) -> None:
 
 
 async def test_one_experiment_runs_at_a_time(storage: Storage) -> None:
-    first = await records.start_experiment(storage, name="1", now_us=T0)
+    first = await experiments.start(storage, name="1", now_us=T0)
     with pytest.raises(Conflict):
-        await records.start_experiment(storage, name="2", now_us=T0 + 1)
-    await records.stop_experiment(storage, first, now_us=T0 + 2)
-    await records.stop_experiment(storage, first, now_us=T0 + 3)
-    second = await records.start_experiment(storage, name="2", now_us=T0 + 4)
-    experiments = (await snapshot(storage)).experiments
-    ids = [experiment.id for experiment in experiments]
-    assert experiments == (Experiment(ids[0], first, "1", T0, T0 + 2), Experiment(ids[1], second, "2", T0 + 4, None))
+        await experiments.start(storage, name="2", now_us=T0 + 1)
+    await experiments.stop(storage, first, now_us=T0 + 2)
+    await experiments.stop(storage, first, now_us=T0 + 3)
+    second = await experiments.start(storage, name="2", now_us=T0 + 4)
+    found = (await snapshot(storage)).experiments
+    ids = [experiment.id for experiment in found]
+    assert found == (Experiment(ids[0], first, "1", T0, T0 + 2), Experiment(ids[1], second, "2", T0 + 4, None))
 
 
 async def test_of_experiments_started_at_the_same_moment_one_runs(storage: Storage) -> None:
     results = await asyncio.gather(
-        *(records.start_experiment(storage, name=f"{n}", now_us=T0) for n in range(5)), return_exceptions=True
+        *(experiments.start(storage, name=f"{n}", now_us=T0) for n in range(5)), return_exceptions=True
     )
     assert sum(isinstance(result, Conflict) for result in results) == 4
     assert len((await snapshot(storage)).experiments) == 1

@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from webmacs import logs
+from webmacs import experiments, logs
 from webmacs.app import PARTS, build_app
 from webmacs.auth import Passwords, api_token_digest, new_api_token
 from webmacs.catalog import Snapshot
@@ -157,7 +157,7 @@ async def furnish(storage: Storage, sources: Collection[machine.Channel], now_us
     token = await _fresh_token(storage, now_us)
     events = await _channels(storage, sources, now_us)
     with contextlib.suppress(Conflict):  # it ran before and was stopped, or another one runs
-        await records.start_experiment(storage, name=EXPERIMENT, now_us=now_us)
+        await experiments.start(storage, name=EXPERIMENT, now_us=now_us)
     return Exhibit(administrator, password, token, events)
 
 

@@ -15,7 +15,7 @@ from webmacs.handlers.http import IDENTITY, PREFIX, Routes, parsed, success, tim
 from webmacs.model import Role
 from webmacs.storage import accounts
 from webmacs.storage.base import Storage
-from webmacs.storage.records import log_entry
+from webmacs.storage.logbook import log_entry
 
 WRONG_PAIR = "Incorrect email or password"
 

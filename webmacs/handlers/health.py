@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from aiohttp import web
 
 from webmacs import __version__
-from webmacs.catalog import Catalog
-from webmacs.clock import Clock
-from webmacs.errors import StorageError
 from webmacs.handlers.http import Routes, timestamp
+from webmacs.health import Health
 from webmacs.latest import LatestValues
 from webmacs.metrics import Metrics
-from webmacs.pipeline.runner import Pipeline
-from webmacs.storage.base import Storage
-
-PING_TIMEOUT_S = 1.0
 
 
 class HealthRoutes:
     """The handlers of the resource."""
 
-    def __init__(
-        self,
-        storage: Storage,
-        pipeline: Pipeline,
-        catalog: Catalog,
-        latest: LatestValues,
-        metrics: Metrics,
-        clock: Clock,
-    ) -> None:
-        self._storage, self._pipeline, self._catalog = storage, pipeline, catalog
-        self._latest, self._metrics, self._clock = latest, metrics, clock
-        self._started = clock.monotonic()
+    def __init__(self, health: Health, latest: LatestValues, metrics: Metrics) -> None:
+        self._health, self._latest, self._metrics = health, latest, metrics
 
     def register(self, routes: Routes) -> None:
         """Add the routes. `/health` is open: load balancers and container engines have no token."""
@@ -42,27 +24,18 @@ class HealthRoutes:
 
     async def health(self, _request: web.Request) -> web.Response:
         """Always 200; `status` says whether readings are being stored."""
-        reachable = await self._reachable()
-        well = reachable and self._pipeline.healthy and not self._catalog.stale
+        report = await self._health.report()
         newest = max((datapoint.time_us for datapoint in self._latest.all().values()), default=None)
         return web.json_response(
             {
-                "status": "ok" if well else "degraded",
+                "status": report.status,
                 "version": __version__,
-                "database": "ok" if reachable else "error",
+                "database": "ok" if report.reachable else "error",
                 "last_datapoint": None if newest is None else timestamp(newest),
-                "uptime_seconds": round(self._clock.monotonic() - self._started, 1),
+                "uptime_seconds": round(report.uptime_s, 1),
             }
         )
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """The exposition format of Prometheus."""
         return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
-
-    async def _reachable(self) -> bool:
-        try:
-            async with asyncio.timeout(PING_TIMEOUT_S):
-                await self._storage.ping()
-        except (StorageError, TimeoutError):
-            return False
-        return True

@@ -24,6 +24,7 @@ from webmacs.hub import Hub
 from webmacs.latest import LatestValues
 from webmacs.metrics import Metrics
 from webmacs.model import Datapoint, Reading, Write
+from webmacs.webhooks.outbox import Outbox
 
 _log = logging.getLogger(__name__)
 
@@ -159,6 +160,7 @@ class StageContext:
     latest: LatestValues
     hub: Hub
     metrics: Metrics
+    outbox: Outbox
     limits: PipelineSettings
     logger: logging.Logger
 

@@ -1,4 +1,4 @@
-"""Events, plugin instances, channels, experiments and log entries: the statements, once for every backend."""
+"""Events, plugin instances, channels and experiments: the statements, once for every backend."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import uuid
 from typing import Final
 
 from webmacs.catalog import Snapshot
+from webmacs.errors import NotFound
 from webmacs.model import Event, Experiment, Write
 from webmacs.storage import accounts
 from webmacs.storage.base import Storage
+from webmacs.storage.rules import rules
+from webmacs.storage.webhooks import webhooks
 
 _EVENTS: Final = (
     "SELECT e.id, e.public_id, e.name, e.unit, e.type, e.min_value, e.max_value, u.public_id"
@@ -19,6 +22,9 @@ _LINKED: Final = (
     " WHERE p.enabled = 1 AND c.event_id IS NOT NULL"
 )
 _EXPERIMENTS: Final = "SELECT id, public_id, name, started_us, stopped_us FROM experiments ORDER BY started_us, id"
+
+# Of two who stop an experiment at the same moment, the second has changed nothing, and this is how it can tell.
+STOPPED_THEN: Final = "EXISTS (SELECT 1 FROM experiments WHERE public_id = :experiment AND stopped_us = :stopped_us)"
 
 
 async def snapshot(storage: Storage, now_us: int) -> Snapshot:
@@ -35,6 +41,8 @@ async def snapshot(storage: Storage, now_us: int) -> Snapshot:
         users={user.public_id: user for user in users},
         tokens={token.digest: token for token in tokens},
         revoked=await accounts.revoked(storage, now_us),
+        rules=tuple(await rules(storage)),
+        webhooks=tuple(await webhooks(storage)),
     )
 
 
@@ -176,41 +184,25 @@ async def channel_events(storage: Storage, plugin: str) -> dict[str, str | None]
     return dict(rows)
 
 
-async def start_experiment(storage: Storage, *, name: str, now_us: int, user_id: int | None = None) -> str:
-    """Start an experiment; returns the public id. Raises `Conflict` when the name is taken or another one runs."""
-    public_id = str(uuid.uuid4())
-    await storage.write(
-        Write(
-            "INSERT INTO experiments (public_id, name, started_us, user_id)"
-            " VALUES (:public_id, :name, :now_us, :user_id)",
-            ({"public_id": public_id, "name": name, "now_us": now_us, "user_id": user_id},),
-        )
-    )
-    return public_id
+async def experiment_name(storage: Storage, public_id: str) -> str:
+    """The name of an experiment. Raises `NotFound`."""
+    rows = await storage.fetch("SELECT name FROM experiments WHERE public_id = :public_id", public_id=public_id)
+    if not rows:
+        raise NotFound(f"there is no experiment {public_id}")
+    return str(rows[0][0])
 
 
-async def stop_experiment(storage: Storage, public_id: str, *, now_us: int) -> None:
-    """Stop an experiment; one that is stopped already stays as it is."""
-    await storage.write(
-        Write(
-            "UPDATE experiments SET stopped_us = :now_us WHERE public_id = :public_id AND stopped_us IS NULL",
-            ({"now_us": now_us, "public_id": public_id},),
-        )
-    )
-
-
-def log_entry(content: str, *, now_us: int, user_id: int | None, logging_type: str = "info") -> Write:
-    """An entry for the Logs page, for whichever transaction it belongs to."""
+def start_experiment(public_id: str, name: str, *, now_us: int, user_id: int | None) -> Write:
+    """Start an experiment. Raises `Conflict`, when written, if the name is taken or another one runs."""
     return Write(
-        "INSERT INTO logs (public_id, content, logging_type, user_id, created_us)"
-        " VALUES (:public_id, :content, :logging_type, :user_id, :now_us)",
-        (
-            {
-                "public_id": str(uuid.uuid4()),
-                "content": content[:500],
-                "logging_type": logging_type,
-                "user_id": user_id,
-                "now_us": now_us,
-            },
-        ),
+        "INSERT INTO experiments (public_id, name, started_us, user_id) VALUES (:public_id, :name, :now_us, :user_id)",
+        ({"public_id": public_id, "name": name, "now_us": now_us, "user_id": user_id},),
+    )
+
+
+def stop_experiment(public_id: str, *, now_us: int) -> Write:
+    """Stop an experiment; one that is stopped already stays as it is."""
+    return Write(
+        "UPDATE experiments SET stopped_us = :now_us WHERE public_id = :public_id AND stopped_us IS NULL",
+        ({"now_us": now_us, "public_id": public_id},),
     )

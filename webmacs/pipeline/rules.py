@@ -1,0 +1,97 @@
+"""The recorder that evaluates threshold rules."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from webmacs.catalog import Snapshot
+from webmacs.model import Action, NewDelivery, Reading, Rule, WebhookEvent, Write
+from webmacs.pipeline.base import Batch, Contribution, Recorder, StageContext
+from webmacs.pipeline.cooldown import Cooldown
+from webmacs.pipeline.thresholds import exceeds, words
+from webmacs.storage.deliveries import deliver
+from webmacs.storage.logbook import LogEntry, log_entries
+from webmacs.storage.rules import fired
+from webmacs.webhooks.message import announce
+
+
+class Rules(Recorder):
+    """Hold the last value of each event in a batch against the event's rules; what one that fires causes commits with
+    the reading: a delivery to each webhook that wants to hear of it, or an entry in the log, and when it last fired.
+
+    A rule that has fired does not fire again within its cooldown, also after a restart. A value that is older than the
+    event's latest is not evaluated.
+    """
+
+    async def start(self, context: StageContext) -> None:
+        """See `Stage`."""
+        await super().start(context)
+        self._cooldown: Cooldown[int] = Cooldown()
+        self._made: list[NewDelivery] = []
+        self._entries: list[LogEntry] = []
+        self._said: list[tuple[int, str]] = []
+        context.catalog.watch(lambda snapshot: self._cooldown.retain({rule.id for rule in snapshot.rules}))
+
+    def record(self, batch: Batch, catalog: Snapshot) -> Contribution:
+        """See `Recorder`."""
+        rules = catalog.rules_by_event
+        if rules:
+            now_us, passes = batch.received_us, self._cooldown.passes
+            for event_id, reading in batch.newest.items():
+                for rule in rules.get(event_id, ()):
+                    if exceeds(rule, reading.value) and passes(
+                        rule.id, now_us, rule.cooldown_s * 1_000_000, rule.last_triggered_us
+                    ):
+                        self._fire(rule, reading, catalog, now_us)
+        return Contribution()
+
+    def conclude(self) -> Sequence[Write]:
+        """See `Recorder`."""
+        if not self._cooldown.tentative:
+            return ()
+        writes = [fired(self._cooldown.tentative)]
+        if self._made:
+            writes.append(deliver(self._made))
+        if self._entries:
+            writes.append(log_entries(self._entries))
+        return writes
+
+    def keep(self) -> None:
+        """See `Recorder`. Now that it is stored, it is said."""
+        for level, text in self._said:
+            self.context.logger.log(level, "%s", text)
+        if self._made:
+            self.context.outbox.ring()
+        self._cooldown.keep()
+        self._clear()
+
+    def forget(self) -> None:
+        """See `Recorder`."""
+        self._cooldown.forget()
+        self._clear()
+
+    def _fire(self, rule: Rule, reading: Reading, catalog: Snapshot, now_us: int) -> None:
+        event, time_us, value, _ = reading
+        unit = f" {event.unit}" if event.unit else ""
+        text = f"rule {rule.name!r}: {event.name} is {value:g}{unit}, {words(rule)}"
+        if rule.action is Action.LOG:
+            self._entries.append(LogEntry(text, now_us, rule.user_id, "warning"))
+            self._said.append((logging.WARNING, text))
+            return
+        happened = rule.emits or WebhookEvent.THRESHOLD_EXCEEDED
+        self._made += announce(
+            happened,
+            catalog.subscribers[happened],
+            time_us=time_us,
+            now_us=now_us,
+            sensor=event.public_id,
+            value=value,
+            rule=rule.name,
+            operator=rule.operator.value,
+            threshold=rule.threshold,
+        )
+        self._said.append((logging.INFO, text))
+
+    def _clear(self) -> None:
+        self._made, self._entries, self._said = [], [], []

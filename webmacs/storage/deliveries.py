@@ -1,0 +1,184 @@
+"""The outbox: deliveries that wait, and what became of them. The statements, once for every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from webmacs.errors import NotFound
+from webmacs.model import Delivery, DeliveryStatus, NewDelivery, Scalar, Write
+from webmacs.storage.base import Row, Storage
+from webmacs.storage.webhooks import forget_deliveries
+
+CHUNK: Final = 5_000
+TOO_MANY: Final = "Too many deliveries waited for this receiver"
+_DELIVERY: Final = (
+    "id, public_id, webhook_id, event_type, payload, status, attempts, due_us, last_error, response_code, created_us,"
+    " delivered_us"
+)
+_COLUMNS: Final = "public_id, webhook_id, event_type, payload, due_us, created_us"
+_VALUES: Final = ":public_id, :webhook_id, :event_type, :payload, :created_us, :created_us"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one attempt has changed. `due_us`: when the next one is due, of a delivery that still waits."""
+
+    delivery: Delivery
+    status: DeliveryStatus
+    error: str | None
+    response_code: int | None
+    due_us: int
+    time_us: int
+
+
+def deliver(deliveries: Iterable[NewDelivery]) -> Write:
+    """Ask for deliveries, in the transaction of what causes them."""
+    return Write(f"INSERT INTO deliveries ({_COLUMNS}) VALUES ({_VALUES})", tuple(map(_row, deliveries)), bulk=True)
+
+
+def deliver_if(condition: str, deliveries: Iterable[NewDelivery], **parameters: Scalar) -> Write:
+    """The same, if a condition in SQL holds by then, which may use `parameters`."""
+    statement = f"INSERT INTO deliveries ({_COLUMNS}) SELECT {_VALUES} WHERE {condition}"
+    return Write(statement, tuple({**_row(delivery), **parameters} for delivery in deliveries))
+
+
+async def earliest(storage: Storage) -> dict[int, int]:
+    """When the first delivery is due that waits for each webhook, by the webhook's id; for enabled ones."""
+    rows = await storage.fetch(
+        "SELECT id, due_us FROM (SELECT w.id, (SELECT min(due_us) FROM deliveries WHERE webhook_id = w.id"
+        " AND status = 'pending') AS due_us FROM webhooks AS w WHERE w.enabled = 1) AS waiting WHERE due_us IS NOT NULL"
+    )
+    return dict(rows)
+
+
+async def due(storage: Storage, webhook_id: int, now_us: int, limit: int) -> list[Delivery]:
+    """What waits for a webhook and may be attempted now, first what has been due for longest."""
+    rows = await storage.fetch(
+        f"SELECT {_DELIVERY} FROM deliveries WHERE webhook_id = :webhook_id AND status = 'pending'"
+        " AND due_us <= :now_us ORDER BY due_us, id LIMIT :limit",
+        webhook_id=webhook_id,
+        now_us=now_us,
+        limit=limit,
+    )
+    return [_delivery(row) for row in rows]
+
+
+def attempted(outcomes: Sequence[Outcome]) -> Write:
+    """Keep what attempts have come to."""
+    return Write(
+        "UPDATE deliveries SET status = :status, attempts = attempts + 1, last_error = :error,"
+        " response_code = :response_code, due_us = :due_us, delivered_us = :delivered_us"
+        " WHERE id = :id AND status = 'pending'",
+        tuple(
+            {
+                "id": outcome.delivery.id,
+                "status": outcome.status.value,
+                "error": outcome.error,
+                "response_code": outcome.response_code,
+                "due_us": outcome.due_us,
+                "delivered_us": outcome.time_us if outcome.status is DeliveryStatus.DELIVERED else None,
+            }
+            for outcome in outcomes
+        ),
+    )
+
+
+async def deliveries(
+    storage: Storage, webhook_id: int, *, status: DeliveryStatus | None = None, limit: int, offset: int = 0
+) -> list[Delivery]:
+    """Deliveries of a webhook, the newest first."""
+    only = "" if status is None else " AND status = :status"
+    parameters: Mapping[str, Scalar] = {} if status is None else {"status": status.value}
+    rows = await storage.fetch(
+        f"SELECT {_DELIVERY} FROM deliveries WHERE webhook_id = :webhook_id{only} ORDER BY id DESC"
+        " LIMIT :limit OFFSET :offset",
+        webhook_id=webhook_id,
+        limit=limit,
+        offset=offset,
+        **parameters,
+    )
+    return [_delivery(row) for row in rows]
+
+
+async def redeliver(storage: Storage, public_id: str, now_us: int) -> None:
+    """Attempt a delivery again from the beginning, under the same id, whatever became of it. Raises `NotFound`."""
+    changed = await storage.write(
+        Write(
+            "UPDATE deliveries SET status = 'pending', attempts = 0, due_us = :now_us, delivered_us = NULL"
+            " WHERE public_id = :public_id",
+            ({"public_id": public_id, "now_us": now_us},),
+        )
+    )
+    if not changed:
+        raise NotFound(f"there is no delivery {public_id}")
+
+
+async def redeliver_dead(storage: Storage, webhook_id: int, now_us: int) -> int:
+    """The same for all dead letters of a webhook; how many they were."""
+    return await storage.write(
+        Write(
+            "UPDATE deliveries SET status = 'pending', attempts = 0, due_us = :now_us"
+            " WHERE webhook_id = :webhook_id AND status = 'dead_letter'",
+            ({"webhook_id": webhook_id, "now_us": now_us},),
+        )
+    )
+
+
+async def prune(storage: Storage, *, max_pending: int, before_us: int | None) -> None:
+    """Keep the outbox in bounds: away with what was done with before that time and with what belongs to nobody; of
+    more than `max_pending` deliveries that wait for one receiver, the oldest become dead letters.
+    """
+    if before_us is not None:
+        done = Write(
+            "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries"
+            " WHERE status <> 'pending' AND created_us < :before_us ORDER BY created_us LIMIT :limit)",
+            ({"before_us": before_us, "limit": CHUNK},),
+        )
+        while await storage.write(done):
+            continue
+    known = {webhook_id for (webhook_id,) in await storage.fetch("SELECT id FROM webhooks")}
+    for (webhook_id,) in await storage.fetch(_RECEIVERS):
+        if webhook_id not in known:
+            while await storage.write(forget_deliveries(webhook_id)):
+                continue
+        else:
+            while await storage.write(_too_many(webhook_id, max_pending)):
+                continue
+    await storage.write(Write("DELETE FROM rule_states WHERE rule_id NOT IN (SELECT id FROM rules)"))
+
+
+# The webhooks that have deliveries: by steps from one id to the next, as an index can.
+_RECEIVERS: Final = """
+WITH RECURSIVE ids (id) AS (
+    SELECT min(webhook_id) FROM deliveries
+    UNION ALL
+    SELECT (SELECT min(webhook_id) FROM deliveries WHERE webhook_id > ids.id) FROM ids WHERE ids.id IS NOT NULL
+)
+SELECT id FROM ids WHERE id IS NOT NULL
+"""
+
+
+def _too_many(webhook_id: int, max_pending: int) -> Write:
+    return Write(
+        "UPDATE deliveries SET status = 'dead_letter', last_error = :error WHERE id IN"
+        " (SELECT id FROM deliveries WHERE webhook_id = :webhook_id AND status = 'pending'"
+        " ORDER BY id DESC LIMIT :limit OFFSET :most)",
+        ({"webhook_id": webhook_id, "most": max_pending, "limit": CHUNK, "error": TOO_MANY},),
+    )
+
+
+def _row(delivery: NewDelivery) -> dict[str, Scalar]:
+    return {
+        "public_id": delivery.public_id,
+        "webhook_id": delivery.webhook_id,
+        "event_type": delivery.event_type,
+        "payload": delivery.payload,
+        "created_us": delivery.created_us,
+    }
+
+
+def _delivery(row: Row) -> Delivery:
+    number, public_id, webhook_id, event_type, payload, status, *rest = row
+    return Delivery(number, public_id, webhook_id, event_type, payload, DeliveryStatus(status), *rest)

@@ -1,0 +1,34 @@
+"""What a receiver is told: the payload, made once, when it happens; every attempt sends the same bytes."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable
+
+from webmacs.model import NewDelivery, Webhook, WebhookEvent, to_datetime
+
+
+def announce(
+    event: WebhookEvent,
+    webhooks: Iterable[Webhook],
+    *,
+    time_us: int,
+    now_us: int,
+    **details: str | float | None,
+) -> list[NewDelivery]:
+    """A delivery to each webhook that is switched on and wants to hear of the event, spelled as it does.
+
+    The payload is a JSON object: `type`, `time` (of what happened), then `details` in their order, without those that
+    are None.
+    """
+    made = []
+    for webhook in webhooks:
+        spelling = webhook.spelling(event)
+        if spelling is None or not webhook.enabled:
+            continue
+        told = {key: value for key, value in details.items() if value is not None}
+        time = to_datetime(time_us).isoformat(timespec="microseconds")
+        payload = json.dumps({"type": spelling, "time": time, **told}, ensure_ascii=False, separators=(",", ":"))
+        made.append(NewDelivery(str(uuid.uuid4()), webhook.id, spelling, payload, now_us))
+    return made
