@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +11,8 @@ from webmacs.errors import NotFound
 from webmacs.model import Delivery, DeliveryStatus, NewDelivery, Scalar, Write
 from webmacs.storage.base import Row, Storage
 from webmacs.storage.webhooks import forget_deliveries
+
+_log = logging.getLogger(__name__)
 
 CHUNK: Final = 5_000
 TOO_MANY: Final = "Too many deliveries waited for this receiver"
@@ -116,19 +119,32 @@ async def redeliver(storage: Storage, public_id: str, now_us: int) -> None:
 
 
 async def redeliver_dead(storage: Storage, webhook_id: int, now_us: int) -> int:
-    """The same for all dead letters of a webhook; how many they were."""
-    return await storage.write(
-        Write(
-            "UPDATE deliveries SET status = 'pending', attempts = 0, due_us = :now_us"
-            " WHERE webhook_id = :webhook_id AND status = 'dead_letter'",
-            ({"webhook_id": webhook_id, "now_us": now_us},),
+    """The same for all dead letters of a webhook, in chunks, the oldest first; how many they were."""
+    changed = last = 0
+    while rows := await storage.fetch(
+        "SELECT id FROM deliveries WHERE webhook_id = :webhook_id AND status = 'dead_letter' AND id > :last"
+        " ORDER BY id LIMIT :limit",
+        webhook_id=webhook_id,
+        last=last,
+        limit=CHUNK,
+    ):
+        first, last = last, rows[-1][0]  # onwards, so that one that fails at once does not hold this up
+        changed += await storage.write(
+            Write(
+                "UPDATE deliveries SET status = 'pending', attempts = 0, due_us = :now_us"
+                " WHERE webhook_id = :webhook_id AND status = 'dead_letter' AND id > :first AND id <= :last",
+                ({"webhook_id": webhook_id, "now_us": now_us, "first": first, "last": last},),
+            )
         )
-    )
+    return changed
 
 
 async def prune(storage: Storage, *, max_pending: int, before_us: int | None) -> None:
-    """Keep the outbox in bounds: away with what was done with before that time and with what belongs to nobody; of
-    more than `max_pending` deliveries that wait for one receiver, the oldest become dead letters.
+    """Keep the outbox in bounds: away with what was asked for before that time and is done with, and with what belongs
+    to nobody; of more than `max_pending` deliveries that wait for one receiver, the oldest become dead letters.
+
+    In small transactions, so that ingestion never waits for long. Raises `StorageUnavailable`; what is left is done
+    the next time.
     """
     if before_us is not None:
         done = Write(
@@ -138,14 +154,18 @@ async def prune(storage: Storage, *, max_pending: int, before_us: int | None) ->
         )
         while await storage.write(done):
             continue
-    known = {webhook_id for (webhook_id,) in await storage.fetch("SELECT id FROM webhooks")}
-    for (webhook_id,) in await storage.fetch(_RECEIVERS):
+    receivers = await storage.fetch(_RECEIVERS)  # first: a webhook that is added just now is not one that is gone
+    known = dict(await storage.fetch("SELECT id, public_id FROM webhooks"))
+    for (webhook_id,) in receivers:
         if webhook_id not in known:
             while await storage.write(forget_deliveries(webhook_id)):
                 continue
-        else:
-            while await storage.write(_too_many(webhook_id, max_pending)):
-                continue
+            continue
+        given_up = 0
+        while changed := await storage.write(_too_many(webhook_id, max_pending)):
+            given_up += changed
+        if given_up:
+            _log.warning("webhook %s: %d deliveries more than may wait are dead letters", known[webhook_id], given_up)
     await storage.write(Write("DELETE FROM rule_states WHERE rule_id NOT IN (SELECT id FROM rules)"))
 
 
