@@ -116,17 +116,19 @@ async def test_a_log_out_that_could_not_be_read_back_is_made_up_for(
 ) -> None:
     jwt = await server.login(Role.OPERATOR)
     socket = await connect(server, TELEMETRY, jwt)
-    fetch, failures = server.parts.catalog._fetch, [StorageUnavailable("away, as told by the test")]
+    fetch, away = server.parts.catalog._fetch, asyncio.Event()
+    away.set()
 
     async def failing() -> Snapshot:
-        if failures:
-            raise failures.pop()
+        if away.is_set():
+            raise StorageUnavailable("away, as told by the test")
         return await fetch()
 
     monkeypatch.setattr(server.parts.catalog, "_fetch", failing)
     url, headers = f"{server.address}/api/v1/auth/logout", {"Authorization": f"Bearer {jwt}"}
     async with server.client.post(url, headers=headers) as response:
         assert response.status == 503
+    away.clear()
     assert await ending(socket) == (1008, "Token has been revoked")
 
 
