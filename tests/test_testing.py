@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from tests.pipeline.fakes import Heard, Noted
+from tests.pipeline.fakes import Heard, Noted, Summing
 from webmacs.errors import InvalidMessage
+from webmacs.model import Operator
 from webmacs.pipeline.base import Batch, Gate, Item, StageContext, StageSettings
 from webmacs.pipeline.broadcast import Broadcast
 from webmacs.testing import START_US, ManualClock, StageHarness
@@ -125,6 +126,43 @@ async def test_a_recorder_sees_which_readings_are_news() -> None:
         await harness.record(("a", 3.0), commits=False)
         await harness.record(("a", 4.0))
     assert harness.stage.newest == [{"a": 1.0}, {}, {"a": 3.0}, {"a": 4.0}]
+
+
+async def test_a_recorder_concludes_after_the_batches_of_its_transaction() -> None:
+    async with StageHarness(Summing) as harness:
+        harness.event("a")
+        contribution = await harness.transact([("a", 1.0)], [("a", 2.0), ("a", 3.0)], commits=False)
+        assert await harness.transact([("a", 1.0)], [("a", 2.0), ("a", 3.0)]) == contribution
+    assert [write.statement for write in contribution.writes] == ["sum [1.0, 2.0, 3.0]"]
+    once = ["record [1.0]", "record [2.0, 3.0]", "conclude"]
+    assert harness.stage.notes == [*once, "forget", *once, "keep"]
+
+
+async def test_of_a_transaction_that_did_not_commit_nothing_is_the_latest() -> None:
+    async with StageHarness(Noted) as harness:
+        event = harness.event("a")
+        await harness.transact([("a", 1.0)], [("a", 2.0)])
+        await harness.transact([("a", 3.0)], commits=False)
+        assert harness.latest.all()[event.id].value == 2.0
+        await harness.record(Item("a", 4.0, START_US))
+        assert (harness.latest.all()[event.id].id, harness.latest.all()[event.id].value) == (3, 4.0)
+
+
+async def test_rules_and_webhooks_are_in_the_catalog_until_they_are_taken_out() -> None:
+    async with StageHarness(Noted) as harness:
+        event = harness.event("a")
+        rule, off = (
+            harness.rule(name, event, Operator.GT, 80, enabled=enabled)
+            for name, enabled in (("Hot", True), ("Off", False))
+        )
+        webhook = harness.webhook("sensor.reading")
+        await harness.record()
+        seen = harness.catalog.current
+        assert (seen.rules, seen.webhooks) == ((rule, off), (webhook,))
+        assert seen.rules_by_event == {event.id: [rule]}
+        harness.rules.remove(rule)
+        await harness.record()
+        assert harness.catalog.current.rules_by_event == {}
 
 
 async def test_what_a_stage_raises_reaches_the_test() -> None:

@@ -15,7 +15,7 @@ from webmacs.config import PipelineSettings
 from webmacs.hub import Hub
 from webmacs.latest import LatestValues
 from webmacs.metrics import Metrics
-from webmacs.model import Event, Experiment
+from webmacs.model import Action, Event, Experiment, Operator, Reading, Rule, Webhook, WebhookEvent, Write
 from webmacs.pipeline.base import Batch, Committed, Contribution, Gate, Item, Observer, Recorder, Stage, StageContext
 from webmacs.pipeline.counts import Failures
 from webmacs.pipeline.draft import Draft
@@ -80,6 +80,8 @@ class StageHarness(Generic[S]):
         self.stage.name = self.stage.name or stage_class.__name__.lower()
         self._events: list[tuple[Event, bool]] = []
         self._experiments: list[Experiment] = []
+        self.rules: list[Rule] = []
+        self.webhooks: list[Webhook] = []
         self._filter = Filter(Filter.Settings())
         self._persist = Persist(Persist.Settings())
         self._next_id = 1
@@ -114,6 +116,35 @@ class StageHarness(Generic[S]):
         self._experiments.append(experiment)
         return experiment
 
+    def rule(
+        self,
+        name: str,
+        event: Event,
+        operator: Operator,
+        threshold: float,
+        threshold_high: float | None = None,
+        *,
+        action: Action = Action.LOG,
+        emits: WebhookEvent | None = None,
+        enabled: bool = True,
+        cooldown_s: int = 60,
+        last_triggered_us: int | None = None,
+    ) -> Rule:
+        """Declare a rule; it is one of `rules` from now on, and gone when it is taken out of them."""
+        number = len(self.rules) + 1
+        limits = (operator, float(threshold), threshold_high, action, emits, enabled, cooldown_s)
+        rule = Rule(number, name, name, event.id, *limits, USER_ID, self.clock.now_us(), last_triggered_us)
+        self.rules.append(rule)
+        return rule
+
+    def webhook(self, *events: str, enabled: bool = True) -> Webhook:
+        """Declare a webhook that wants to hear of these; it is one of `webhooks` from now on."""
+        number = len(self.webhooks) + 1
+        url = f"https://receiver-{number}.example"
+        webhook = Webhook(number, f"webhook-{number}", url, events, enabled, USER_ID, self.clock.now_us())
+        self.webhooks.append(webhook)
+        return webhook
+
     async def gate(self, *values: Value, before_filter: bool = False) -> Batch:
         """One message through the gate, which stands after `filter` in the pipeline, or before it.
 
@@ -126,7 +157,8 @@ class StageHarness(Generic[S]):
         gate = self.stage
         if not isinstance(gate, Gate):
             raise self._not_a(Gate.kind)
-        batch = await self._batch(values)
+        await self.catalog.reload()  # what has been declared since
+        batch = self._batch(values)
         for step in (gate, self._filter) if before_filter else (self._filter, gate):
             step.process(batch)
         batch.keep_finite()
@@ -138,25 +170,35 @@ class StageHarness(Generic[S]):
         The transaction commits and the recorder keeps, or is rolled back and the recorder forgets: then the same
         batch comes again and must be given the same.
         """
+        return await self.transact(values, commits=commits)
+
+    async def transact(self, *batches: Sequence[Value], commits: bool = True) -> Contribution:
+        """The same for several batches of one transaction."""
         recorder = self.stage
         if not isinstance(recorder, Recorder):
             raise self._not_a(Recorder.kind)
-        batch, draft = await self._recorded(values)
-        contribution = recorder.record(batch, self.catalog.current)
-        whole = Contribution(contribution.readings, (*contribution.writes, *recorder.conclude()))
+        draft = await self._draft()
+        readings: list[Reading] = []
+        writes: list[Write] = []
+        for values in batches:
+            contribution = recorder.record(self._recorded(values, draft), self.catalog.current)
+            readings += contribution.readings
+            writes += contribution.writes
+        writes += recorder.conclude()
         if commits:
             self._committed(draft)
             recorder.keep()
         else:
             recorder.forget()
-        return whole
+        return Contribution(tuple(readings), tuple(writes))
 
     async def observe(self, *values: Value) -> Committed:
         """One batch, committed, to the observer; returns when it has been heard, without a deadline."""
         observer = self.stage
         if not isinstance(observer, Observer):
             raise self._not_a(Observer.kind)
-        _, draft = await self._recorded(values)
+        draft = await self._draft()
+        self._recorded(values, draft)
         committed = self._committed(draft)
         await observer.observe(committed)
         return committed
@@ -169,20 +211,24 @@ class StageHarness(Generic[S]):
             events={event.public_id: event for event, _ in self._events},
             linked={event.public_id: event for event, linked in self._events if linked},
             experiments=tuple(self._experiments),
+            rules=tuple(self.rules),
+            webhooks=tuple(self.webhooks),
         )
 
-    async def _batch(self, values: Sequence[Value]) -> Batch:
-        await self.catalog.reload()  # what has been declared since
+    def _batch(self, values: Sequence[Value]) -> Batch:
         now_us = self.clock.now_us()
         items = [value if isinstance(value, Item) else Item(value[0], float(value[1]), now_us) for value in values]
         return Batch(None, USER_ID, now_us, items=items)
 
-    async def _recorded(self, values: Sequence[Value]) -> tuple[Batch, Draft]:
-        batch = await self._batch(values)
+    async def _draft(self) -> Draft:
+        await self.catalog.reload()
+        return Draft(self.catalog.current, self.latest, Failures(self.metrics, self.clock))
+
+    def _recorded(self, values: Sequence[Value], draft: Draft) -> Batch:
+        batch = self._batch(values)
         self._filter.process(batch)
-        draft = Draft(self.catalog.current, self.latest, Failures(self.metrics, self.clock))
         draft.record(batch, self._persist, ())
-        return batch, draft
+        return batch
 
     def _committed(self, draft: Draft) -> Committed:
         committed = draft.committed(self._next_id)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, Literal, Self, cast
 
 from tests.virtual_time import LoopClock
@@ -143,6 +143,36 @@ class Noted(Recorder):
 
     def forget(self) -> None:
         self.notes.append("forget")
+
+
+class Summing(Noted):
+    """Notes the same; adds one statement a transaction, named for the values of all its batches."""
+
+    name = "summing"
+
+    def __init__(self, settings: StageSettings | None = None) -> None:
+        super().__init__(settings)
+        self.recorded: list[float] = []
+        self.cannot_conclude: set[float] = set()
+
+    def record(self, batch: Batch, catalog: Snapshot) -> Contribution:
+        super().record(batch, catalog)
+        self.recorded += [reading.value for reading in batch.readings]
+        return Contribution()
+
+    def conclude(self) -> Sequence[Write]:
+        self.notes.append("conclude")
+        if self.cannot_conclude & set(self.recorded):
+            raise RuntimeError("as told")
+        return [Write(f"sum {self.recorded}")]
+
+    def keep(self) -> None:
+        super().keep()
+        self.recorded = []
+
+    def forget(self) -> None:
+        super().forget()
+        self.recorded = []
 
 
 class Heard(Observer):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests.pipeline.fakes import EVENTS, SNAPSHOT, Noted
+from tests.pipeline.fakes import EVENTS, SNAPSHOT, Noted, Summing
 from tests.virtual_time import virtual_time
 from webmacs.catalog import Snapshot
 from webmacs.errors import InvalidRows
@@ -63,6 +63,29 @@ def test_what_takes_the_place_of_persist_may_add_writes_too() -> None:
     draft = draft_of()
     draft.record(batch(reading(1)), Chatty(StageSettings()), [Noted()])
     assert [write.statement for write in draft.commit(1, 1).writes] == ["chat", "note [1]"]
+
+
+def test_what_a_recorder_adds_to_the_transaction_as_a_whole_comes_after_what_all_add_for_its_batches() -> None:
+    others = [Summing(), Noted(), Summing()]
+    draft = draft_of(batch(reading(1)), batch(reading(2)), others=others)
+    assert [stage.notes for stage in others if isinstance(stage, Summing)] == [["record [1]", "record [2]"]] * 2
+    draft.conclude(others)
+    statements = [write.statement for write in draft.commit(1, 1).writes]
+    assert statements == ["note [1]", "note [2]", "sum [1, 2]", "sum [1, 2]"]
+
+
+def test_most_recorders_have_nothing_to_add_at_the_end() -> None:
+    draft = draft_of()
+    draft.conclude([Persist(StageSettings())])
+    assert draft.empty
+
+
+def test_a_transaction_of_no_readings_may_hold_what_a_recorder_adds_at_the_end() -> None:
+    others = [Summing()]
+    draft = draft_of(batch(), others=others)
+    assert draft.empty
+    draft.conclude(others)
+    assert not draft.empty
 
 
 def test_a_batch_with_an_identity_is_remembered_with_its_numbers() -> None:
@@ -161,6 +184,27 @@ async def test_a_recorder_that_raises_adds_nothing_for_that_batch() -> None:
     draft = draft_of(batch(reading(1.0)), batch(reading(2.0)), others=[noted])
     assert [write.statement for write in draft.commit(1, 1).writes] == ["note [2.0]"]
     assert len(draft.readings) == 2
+
+
+class Halfway(Summing):
+    """Yields one statement, then fails."""
+
+    name = "halfway"
+
+    def conclude(self) -> Iterator[Write]:  # type: ignore[override]
+        yield Write("half")
+        raise RuntimeError("as told")
+
+
+def test_a_recorder_that_cannot_conclude_leaves_out_what_it_would_have_added_then_and_nothing_else() -> None:
+    others = [Summing(), Halfway(), Noted(), Summing()]
+    metrics = Metrics()
+    draft = Draft(SNAPSHOT, LatestValues(), Failures(metrics, ManualClock()))
+    draft.record(batch(reading(1.0)), Persist(StageSettings()), others)
+    draft.conclude(others)
+    assert [write.statement for write in draft.commit(1, 1).writes] == ["note [1.0]", "sum [1.0]", "sum [1.0]"]
+    assert len(draft.readings) == 1
+    assert metrics.counter("stage_failures", "", stage="halfway").value == 1
 
 
 def test_when_persist_raises_the_rows_are_at_fault() -> None:

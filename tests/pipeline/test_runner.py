@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.pipeline.fakes import BAD, EVENTS, UNLINKED, Heard, Noted, Rig, stored
+from tests.pipeline.fakes import BAD, EVENTS, UNLINKED, Heard, Noted, Rig, Summing, stored
 from tests.virtual_time import settle, virtual_time
 from webmacs.catalog import Snapshot
 from webmacs.errors import InvalidMessage
@@ -227,6 +227,35 @@ async def test_a_recorder_is_asked_once_per_batch_and_keeps_once_per_commit() ->
         await rig.send(("a", 2))
         rig.storage.release()
     assert noted.notes == ["record [0.0]", "keep", "record [1.0]", "record [2.0]", "keep"]
+
+
+@virtual_time
+async def test_a_recorder_concludes_once_per_transaction_after_its_last_batch() -> None:
+    summing = Summing()
+    async with Rig(summing) as rig:
+        rig.storage.hold()
+        await rig.send(("a", 0))
+        await settle()
+        for number in (1, 2, 3):
+            await rig.send(("a", number))
+        rig.storage.release()
+    assert summing.notes == [
+        *("record [0.0]", "conclude", "keep"),
+        *("record [1.0]", "record [2.0]", "record [3.0]", "conclude", "keep"),
+    ]
+    assert rig.storage.statements == ["sum [0.0]", "sum [1.0, 2.0, 3.0]"]
+
+
+@virtual_time
+async def test_a_recorder_that_cannot_conclude_leaves_out_only_that() -> None:
+    summing = Summing()
+    summing.cannot_conclude = {1.0}
+    async with Rig(summing, Noted()) as rig:
+        assert [await rig.ask(("a", value)) for value in (1, 2)] == [stored(1)] * 2
+    assert rig.storage.statements == ["note [1.0]", "note [2.0]", "sum [2.0]"]
+    assert rig.counted("stage_failures", stage="summing") == 1
+    assert rig.counted("contributions_left_out") == 0
+    assert summing.notes == ["record [1.0]", "conclude", "keep", "record [2.0]", "conclude", "keep"]
 
 
 @virtual_time

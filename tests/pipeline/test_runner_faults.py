@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.pipeline.fakes import BAD, EVENTS, UNLINKED, Heard, Noted, Rig, stored
+from tests.pipeline.fakes import BAD, EVENTS, UNLINKED, Heard, Noted, Rig, Summing, stored
 from tests.virtual_time import settle, virtual_time
 from webmacs.catalog import Snapshot
 from webmacs.errors import Overloaded, StorageUnavailable
@@ -91,6 +92,61 @@ async def test_a_recorder_forgets_each_attempt_that_was_rolled_back_before_it_is
         *("record [1.0]", "keep"),
         *(f"record [{BAD}]", "forget"),
     ]
+
+
+@virtual_time
+async def test_a_transaction_that_is_split_is_concluded_again_in_each_part() -> None:
+    summing = Summing()
+    async with Rig(summing) as rig:
+        rig.storage.bad_values = {BAD}
+        rig.storage.hold()
+        await rig.send(("b", 0))
+        await settle()
+        batches = [await rig.send(("a", value)) for value in (1, 2, BAD, 4)]
+        rig.storage.release()
+        outcomes = [await rig.answer(batch) for batch in batches]
+    assert outcomes == [stored(1), stored(1), Refused(REFUSED, retry=False), stored(1)]
+    assert rig.storage.statements == ["sum [0.0]", "sum [1.0, 2.0]", "sum [4.0]"]
+    assert summing.notes[3:] == [
+        *("record [1.0]", "record [2.0]", f"record [{BAD}]", "record [4.0]", "conclude", "forget"),
+        *("record [1.0]", "record [2.0]", "conclude", "keep"),
+        *(f"record [{BAD}]", "record [4.0]", "conclude", "forget"),
+        *(f"record [{BAD}]", "conclude", "forget"),
+        *("record [4.0]", "conclude", "keep"),
+    ]
+
+
+@virtual_time
+async def test_bad_rows_that_a_recorder_adds_at_the_end_lose_no_readings_and_no_more_rows_than_those() -> None:
+    summing = Summing()
+    async with Rig(summing) as rig:
+        rig.storage.bad_statements = {"sum [1.0, 2.0, 3.0]", "sum [2.0, 3.0]", "sum [2.0]"}
+        rig.storage.hold()
+        await rig.send(("b", 0))
+        await settle()
+        batches = [await rig.send(("a", number)) for number in (1, 2, 3)]
+        rig.storage.release()
+        assert [await rig.answer(batch) for batch in batches] == [stored(1)] * 3
+    assert rig.storage.rows == [("b", 0.0), *(("a", float(number)) for number in (1, 2, 3))]
+    assert rig.storage.statements == ["sum [0.0]", "sum [1.0]", "sum [3.0]"]
+    assert rig.counted("contributions_left_out") == 1
+    assert summing.notes[3:] == [
+        *("record [1.0]", "record [2.0]", "record [3.0]", "conclude", "forget"),
+        *("record [1.0]", "conclude", "keep"),
+        *("record [2.0]", "record [3.0]", "conclude", "forget"),
+        *("record [2.0]", "conclude", "forget"),  # and then stored without asking
+        *("record [3.0]", "conclude", "keep"),
+    ]
+
+
+@virtual_time
+async def test_while_the_storage_is_away_nothing_is_concluded_again() -> None:
+    summing = Summing()
+    async with Rig(summing) as rig:
+        rig.storage.fails.extend([StorageUnavailable("away")] * 3)
+        assert await rig.ask(("a", 1)) == stored(1)
+    assert summing.notes == ["record [1.0]", "conclude", "keep"]
+    assert rig.storage.statements == ["sum [1.0]"]
 
 
 class Junk(Gate):
@@ -315,9 +371,9 @@ MISHAPS = st.sampled_from(["none", "none", "away", "lost", "bug"])
 async def test_whatever_happens_each_batch_is_answered_once_and_what_is_answered_is_true(
     batches: list[tuple[float, str | None]], mishaps: list[str], commit_rows: int, held: bool
 ) -> None:
-    noted, heard = Noted(), Heard()
+    noted, summing, heard = Noted(), Summing(), Heard()
     noted.fails_on = {13.0}
-    async with Rig(noted, heard, commit_rows=commit_rows) as rig:
+    async with Rig(noted, summing, heard, commit_rows=commit_rows) as rig:
         rig.storage.bad_values = {BAD}
         rig.storage.lost_answers = mishaps.count("lost")
         for mishap in mishaps:
@@ -337,8 +393,13 @@ async def test_whatever_happens_each_batch_is_answered_once_and_what_is_answered
         ]
         assert [value for _, value in rig.storage.rows] == accepted == heard.values
         assert BAD not in accepted
-        assert rig.storage.statements == [f"note [{value}]" for value in accepted if value != 13.0]
+        notes, sums = ([text for text in rig.storage.statements if text.startswith(kind)] for kind in ("note", "sum"))
+        assert notes == [f"note [{value}]" for value in accepted if value != 13.0]
+        assert [value for text in sums for value in json.loads(text.removeprefix("sum "))] == accepted
+        assert len(sums) == len(rig.storage.commits)
         assert rig.context.metrics.text().count(b"webmacs_queue_rows 0.0") == 1
     for before, after in zip(noted.notes, noted.notes[1:], strict=False):
         assert before.startswith("record") or after.startswith("record")  # one end to each transaction
     assert noted.notes[-1] in {"keep", "forget"}
+    for before, after in zip(summing.notes, summing.notes[1:], strict=False):
+        assert (before == "conclude") is (after in {"keep", "forget"})

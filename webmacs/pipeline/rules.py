@@ -30,7 +30,7 @@ class Rules(Recorder):
         self._cooldown: Cooldown[int] = Cooldown()
         self._made: list[NewDelivery] = []
         self._entries: list[LogEntry] = []
-        self._said: list[tuple[int, str]] = []
+        self._said: dict[int, tuple[int, str, int]] = {}
         context.catalog.watch(lambda snapshot: self._cooldown.retain({rule.id for rule in snapshot.rules}))
 
     def record(self, batch: Batch, catalog: Snapshot) -> Contribution:
@@ -58,13 +58,14 @@ class Rules(Recorder):
         return writes
 
     def keep(self) -> None:
-        """See `Recorder`. Now that it is stored, it is said."""
-        for level, text in self._said:
-            self.context.logger.log(level, "%s", text)
-        if self._made:
-            self.context.outbox.ring()
+        """See `Recorder`. Now that it is stored, it is said: of a rule that fired several times, the last time."""
+        made, said = self._made, self._said
         self._cooldown.keep()
         self._clear()
+        if made:
+            self.context.outbox.ring()
+        for level, text, times in said.values():
+            self.context.logger.log(level, "%s%s", text, f" ({times} times)" if times > 1 else "")
 
     def forget(self) -> None:
         """See `Recorder`."""
@@ -74,10 +75,10 @@ class Rules(Recorder):
     def _fire(self, rule: Rule, reading: Reading, catalog: Snapshot, now_us: int) -> None:
         event, time_us, value, _ = reading
         unit = f" {event.unit}" if event.unit else ""
-        text = f"rule {rule.name!r}: {event.name} is {value:g}{unit}, {words(rule)}"
+        text = f"rule {rule.name!r}: {event.name} is {value:.10g}{unit}, {words(rule)}"
         if rule.action is Action.LOG:
             self._entries.append(LogEntry(text, now_us, rule.user_id, "warning"))
-            self._said.append((logging.WARNING, text))
+            self._say(rule, logging.WARNING, text)
             return
         happened = rule.emits or WebhookEvent.THRESHOLD_EXCEEDED
         self._made += announce(
@@ -91,7 +92,11 @@ class Rules(Recorder):
             operator=rule.operator.value,
             threshold=rule.threshold,
         )
-        self._said.append((logging.INFO, text))
+        self._say(rule, logging.INFO, text)
+
+    def _say(self, rule: Rule, level: int, text: str) -> None:
+        _, _, times = self._said.get(rule.id, (level, text, 0))
+        self._said[rule.id] = (level, text, times + 1)
 
     def _clear(self) -> None:
-        self._made, self._entries, self._said = [], [], []
+        self._made, self._entries, self._said = [], [], {}

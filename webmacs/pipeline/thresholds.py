@@ -14,7 +14,6 @@ from webmacs.model import Operator, Rule
 EQUAL_WITHIN: Final = 1e-9
 RANGES: Final = frozenset({Operator.BETWEEN, Operator.NOT_BETWEEN})
 
-
 _MEETS: Final[Mapping[Operator, Callable[[float, float, float], bool]]] = {
     Operator.GT: lambda value, low, _: value > low,
     Operator.LT: lambda value, low, _: value < low,
@@ -41,13 +40,13 @@ def fault(operator: Operator, threshold: float, threshold_high: float | None) ->
     if operator in RANGES and threshold_high is None:
         return f"{operator} needs threshold_high"
     if operator in RANGES and threshold_high is not None and threshold_high < threshold:
-        return f"threshold_high ({threshold_high:g}) is below threshold ({threshold:g})"
+        return f"threshold_high ({threshold_high:.15g}) is below threshold ({threshold:.15g})"
     return None
 
 
 def words(rule: Rule) -> str:
     """What a value is that meets the rule, for a person: `above 80`."""
-    low, high = f"{rule.threshold:g}", "?" if rule.threshold_high is None else f"{rule.threshold_high:g}"
+    low, high = f"{rule.threshold:.15g}", "?" if rule.threshold_high is None else f"{rule.threshold_high:.15g}"
     return {
         Operator.GT: f"above {low}",
         Operator.LT: f"below {low}",
