@@ -13,7 +13,18 @@ from tests.pipeline.fakes import EVENTS
 from tests.virtual_time import settle, virtual_time
 from webmacs.catalog import RETRY_S, Catalog, Snapshot, UnlinkedIds
 from webmacs.errors import StorageUnavailable
-from webmacs.model import ApiToken, Datapoint, Experiment, Role, User
+from webmacs.model import (
+    Action,
+    ApiToken,
+    Datapoint,
+    Experiment,
+    Operator,
+    Role,
+    Rule,
+    User,
+    Webhook,
+    WebhookEvent,
+)
 
 
 class Source:
@@ -249,6 +260,51 @@ def test_a_snapshot_knows_its_things_by_both_ids() -> None:
     assert snapshot.tokens_by_id == {4: token}
     assert snapshot.experiments_by_id == {5: experiment}
     assert snapshot.events_by_id == {event.id: event for event in EVENTS.values()}
+
+
+def rule(number: int, event_id: int, *, enabled: bool = True) -> Rule:
+    return Rule(
+        number, f"r{number}", f"{number}", event_id, Operator.GT, 0.0, None, Action.LOG, None, enabled, 60, None, 0
+    )
+
+
+def webhook(number: int, *events: str, enabled: bool = True) -> Webhook:
+    return Webhook(number, f"w{number}", f"https://{number}.example", events, enabled, None, 0)
+
+
+def test_rules_are_found_by_their_event_the_oldest_first_and_those_that_are_switched_off_are_not() -> None:
+    rules = (rule(1, 7), rule(2, 8), rule(3, 7, enabled=False), rule(4, 7), rule(5, 9, enabled=False))
+    snapshot = Snapshot(rules=rules)
+    assert snapshot.rules_by_event == {7: [rules[0], rules[3]], 8: [rules[1]]}
+    assert Snapshot().rules_by_event == {}
+
+
+def test_webhooks_are_found_by_their_id_those_that_are_switched_off_too() -> None:
+    webhooks = (webhook(3), webhook(5, enabled=False))
+    assert Snapshot(webhooks=webhooks).webhooks_by_id == {3: webhooks[0], 5: webhooks[1]}
+
+
+def test_subscribers_of_an_event_are_found_whichever_way_they_spell_it() -> None:
+    dotted = webhook(1, "sensor.reading", "experiment.started")
+    underscored = webhook(2, "sensor_reading", "system_health_changed")
+    off = webhook(3, "sensor.reading", enabled=False)
+    nothing = webhook(4)
+    subscribers = Snapshot(webhooks=(dotted, underscored, off, nothing)).subscribers
+    assert subscribers == {
+        WebhookEvent.THRESHOLD_EXCEEDED: [],
+        WebhookEvent.READING: [dotted, underscored],
+        WebhookEvent.EXPERIMENT_STARTED: [dotted],
+        WebhookEvent.EXPERIMENT_STOPPED: [],
+        WebhookEvent.HEALTH_CHANGED: [underscored],
+    }
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.booleans()), max_size=30))
+def test_no_rule_that_is_switched_on_is_missing_and_none_is_there_twice(rules: list[tuple[int, bool]]) -> None:
+    made = tuple(rule(number, event_id, enabled=enabled) for number, (event_id, enabled) in enumerate(rules))
+    found = Snapshot(rules=made).rules_by_event
+    for event_id in range(1, 6):
+        assert list(found.get(event_id, ())) == [one for one in made if one.event_id == event_id and one.enabled]
 
 
 def test_rows_become_datapoints_unless_their_event_is_gone() -> None:

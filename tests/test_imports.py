@@ -31,6 +31,11 @@ MUST_NOT = [
         "webmacs.storage",
         ["aiohttp", "webmacs.handlers", "webmacs.pipeline", "webmacs.hub", "webmacs.app", "webmacs.cli"],
     ),
+    ("webmacs.storage", ["webmacs.webhooks", "webmacs.experiments", "webmacs.health"]),
+    ("webmacs.webhooks.message", ["asyncio", "webmacs.storage", "webmacs.catalog"]),
+    ("webmacs.webhooks.outbox", ["webmacs"]),
+    ("webmacs.experiments", ["aiohttp", "webmacs.pipeline", "webmacs.handlers", "webmacs.catalog", "webmacs.clock"]),
+    ("webmacs.health", ["aiohttp", "webmacs.handlers", "webmacs.app", "webmacs.cli"]),
     ("webmacs.handlers", ["aiopg", "psycopg2", "sqlite3", "webmacs.app", "webmacs.cli", "webmacs.extensions"]),
     ("webmacs.webhooks", ["webmacs.handlers", "webmacs.app", "webmacs.cli", "webmacs.pipeline"]),
     ("webmacs.hub", ["webmacs.pipeline", "webmacs.storage", "webmacs.handlers", "webmacs.catalog"]),
@@ -48,13 +53,29 @@ ONLY = [
     ("webmacs.app", ["webmacs.cli"]),
     ("webmacs.cli", ["webmacs.cli", "webmacs.__main__"]),
 ]
+# What these, and no others, may import of a part.
+NO_MORE_THAN = [
+    ("webmacs.pipeline", "webmacs.webhooks", ["webmacs.webhooks.message", "webmacs.webhooks.outbox"]),
+    ("webmacs.experiments", "webmacs.webhooks", ["webmacs.webhooks.message"]),
+    ("webmacs.health", "webmacs.webhooks", ["webmacs.webhooks.message", "webmacs.webhooks.outbox"]),
+    ("webmacs.pipeline.thresholds", "webmacs", ["webmacs.model"]),
+    ("webmacs.pipeline.cooldown", "webmacs", []),
+    ("webmacs.storage.bulk", "webmacs", ["webmacs.model", "webmacs.errors"]),
+    ("webmacs.storage.logbook", "webmacs", ["webmacs.model"]),
+    (
+        "webmacs.pipeline.rules",
+        "webmacs.storage",
+        ["webmacs.storage.rules", "webmacs.storage.deliveries", "webmacs.storage.logbook"],
+    ),
+    ("webmacs.pipeline.webhook", "webmacs.storage", ["webmacs.storage.deliveries"]),
+]
 # Who may name a class that comes by entry point, and which.
 MAY_NAME = {
     ("webmacs.extensions", "Persist"),  # checks that it is the first recorder
     ("webmacs.testing", "Filter"),  # the harness is a small pipeline
     ("webmacs.testing", "Persist"),
 }
-SQL = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|ALTER|DROP|WITH) ")
+SQL = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|ALTER|DROP|WITH|EXISTS|NOT EXISTS|WHERE) ")
 MUTATORS = {"add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
 
 
@@ -81,7 +102,10 @@ def under(whole: str) -> list[str]:
 # -- imports ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", ["webmacs.model", "webmacs.errors", "webmacs.clock", "webmacs.pipeline.throttle"])
+@pytest.mark.parametrize(
+    "module",
+    ["webmacs.model", "webmacs.errors", "webmacs.clock", "webmacs.pipeline.throttle", "webmacs.pipeline.cooldown"],
+)
 def test_the_innermost_modules_import_the_standard_library_only(module: str) -> None:
     assert {name.partition(".")[0] for name in imports(module)} <= set(sys.stdlib_module_names)
 
@@ -90,6 +114,21 @@ def test_the_innermost_modules_import_the_standard_library_only(module: str) -> 
 def test_a_layer_does_not_reach_for_what_is_not_its_own(who: str, what: list[str]) -> None:
     found = [(module, name) for module in under(who) for name in imports(module) for no in what if within(name, no)]
     assert found == []
+
+
+@pytest.mark.parametrize(("who", "part", "what"), NO_MORE_THAN)
+def test_a_module_takes_of_a_part_no_more_than_it_needs(who: str, part: str, what: list[str]) -> None:
+    found = {(module, name) for module in under(who) for name in imports(module) if within(name, part)}
+    assert {pair for pair in found if not any(within(pair[1], whole) for whole in what)} == set()
+    missing = [whole for whole in what if not any(within(name, whole) for _, name in found)]
+    assert missing == [], "the rule is out of date"
+
+
+@pytest.mark.parametrize("part", ["webmacs.pipeline.thresholds", "webmacs.pipeline.cooldown"])
+def test_what_is_pure_has_no_clock_and_no_loop(part: str) -> None:
+    effects = {"asyncio", "time", "datetime", "random", "logging"}
+    assert effects.isdisjoint({name.partition(".")[0] for name in imports(part)})
+    assert not [node for node in ast.walk(MODULES[part]) if isinstance(node, (ast.AsyncFunctionDef, ast.Await))]
 
 
 @pytest.mark.parametrize(("what", "who"), ONLY)
@@ -101,7 +140,8 @@ def test_a_thing_is_known_to_those_alone_whose_business_it_is(what: str, who: li
 def test_what_comes_by_entry_point_is_named_by_nobody() -> None:
     points = [*entry_points(group="webmacs.stages"), *entry_points(group="webmacs.storages")]
     classes = {point.value.replace(":", "."): point.attr for point in points if within(point.module, "webmacs")}
-    assert {"Validate", "Filter", "Persist", "Broadcast", "SqliteStorage", "PostgresStorage"} <= set(classes.values())
+    stages = {"Validate", "Filter", "Persist", "Webhook", "Rules", "Broadcast"}
+    assert stages | {"SqliteStorage", "PostgresStorage"} <= set(classes.values())
     named = {(module, classes[name]) for module in OURS for name in imports(module) if name in classes}
     assert named <= MAY_NAME
 

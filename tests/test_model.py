@@ -1,4 +1,4 @@
-"""Times, roles and public ids."""
+"""Times, roles, public ids, and how webhooks spell what they want to hear of."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pipeline.fakes import EVENTS
-from webmacs.model import Datapoint, Role, to_datetime, to_us
+from webmacs.model import Datapoint, Role, Webhook, WebhookEvent, to_datetime, to_us
 
 ZONES = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 MOMENTS = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=ZONES)  # noqa: DTZ001 - bounds are naive
@@ -47,6 +47,58 @@ def test_a_public_id_belongs_to_one_datapoint(first_id: int, first_us: int, seco
     first = Datapoint(first_id, EVENTS["a"], first_us, 1.0, None)
     second = Datapoint(second_id, EVENTS["a"], second_us, 2.0, None)
     assert (first.public_id == second.public_id) is ((first_id, first_us) == (second_id, second_us))
+
+
+SPELLINGS = {
+    "sensor.threshold_exceeded": "sensor_threshold_exceeded",
+    "sensor.reading": "sensor_reading",
+    "experiment.started": "experiment_started",
+    "experiment.stopped": "experiment_stopped",
+    "system.health_changed": "system_health_changed",
+}
+
+
+def test_each_event_of_webhooks_has_two_spellings() -> None:
+    assert dict(event.spellings for event in WebhookEvent) == SPELLINGS
+
+
+@pytest.mark.parametrize("event", WebhookEvent)
+def test_an_event_is_found_by_either_spelling(event: WebhookEvent) -> None:
+    assert [WebhookEvent.spelled(text) for text in (event.value, SPELLINGS[event.value])] == [event, event]
+
+
+@pytest.mark.parametrize("text", ["", "sensor", "Sensor.reading", "sensor-reading", "sensor.threshold.exceeded", " "])
+def test_another_spelling_is_that_of_no_event_and_what_there_is_is_said(text: str) -> None:
+    with pytest.raises(ValueError, match=f"'{text}' is no event of webhooks; there are sensor.threshold_exceeded, "):
+        WebhookEvent.spelled(text)
+
+
+def webhook(*events: str, **secrets: object) -> Webhook:
+    return Webhook(1, "w", "https://example.org", events, True, None, 0, **secrets)  # type: ignore[arg-type]
+
+
+def test_a_webhook_is_told_in_its_own_spelling_of_two_in_the_first() -> None:
+    events = ("experiment_started", "sensor_reading", "sensor.reading", "of-a-later-version")
+    spelled = {event: webhook(*events).spelling(event) for event in WebhookEvent}
+    assert {event: text for event, text in spelled.items() if text is not None} == {
+        WebhookEvent.EXPERIMENT_STARTED: "experiment_started",
+        WebhookEvent.READING: "sensor_reading",
+    }
+
+
+def test_for_a_while_after_a_change_two_secrets_are_good_the_newest_first() -> None:
+    changed = webhook(secret="new", old_secret="old", old_secret_until_us=100)
+    assert [changed.secrets(now_us) for now_us in (0, 99, 100, 101)] == [("new", "old")] * 2 + [("new",)] * 2
+
+
+def test_a_webhook_may_have_no_secret() -> None:
+    assert webhook().secrets(0) == ()
+    assert webhook(secret="only").secrets(0) == ("only",)
+    assert webhook(secret="first", old_secret=None, old_secret_until_us=100).secrets(0) == ("first",)
+
+
+def test_a_secret_is_not_shown_with_its_webhook() -> None:
+    assert "hidden" not in repr(webhook("sensor.reading", secret="hidden", old_secret="hidden too"))
 
 
 def test_what_is_frozen_cannot_be_changed() -> None:
