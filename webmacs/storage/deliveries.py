@@ -155,7 +155,7 @@ async def prune(storage: Storage, *, max_pending: int, before_us: int | None) ->
         while await storage.write(done):
             continue
     receivers = await storage.fetch(_RECEIVERS)  # first: a webhook that is added just now is not one that is gone
-    known = dict(await storage.fetch("SELECT id, public_id FROM webhooks"))
+    known: dict[int, str] = dict(await storage.fetch("SELECT id, public_id FROM webhooks"))
     for (webhook_id,) in receivers:
         if webhook_id not in known:
             while await storage.write(forget_deliveries(webhook_id)):
