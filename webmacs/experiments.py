@@ -29,7 +29,10 @@ async def start(storage: Storage, *, name: str, now_us: int, user_id: int | None
 
 async def stop(storage: Storage, public_id: str, *, now_us: int, user_id: int | None = None) -> None:
     """Stop an experiment. One that is stopped already stays as it is, and nobody is told. Raises `NotFound`."""
-    name = await records.experiment_name(storage, public_id)
+    experiment = await records.experiment(storage, public_id)
+    if experiment.stopped_us is not None:
+        return
+    name = experiment.name
     told = announce(
         WebhookEvent.EXPERIMENT_STOPPED, await webhooks(storage), time_us=now_us, now_us=now_us, experiment=name
     )

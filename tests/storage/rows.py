@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+import uuid
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from webmacs import experiments
 from webmacs.catalog import Snapshot
 from webmacs.errors import StorageUnavailable
-from webmacs.model import BatchKey, BatchRecord, Event, Experiment, Reading, Write
-from webmacs.storage import logbook, records
+from webmacs.model import (
+    Action,
+    BatchKey,
+    BatchRecord,
+    Event,
+    Experiment,
+    NewDelivery,
+    Operator,
+    Reading,
+    Rule,
+    Webhook,
+    Write,
+)
+from webmacs.storage import logbook, records, rules, webhooks
 from webmacs.storage.base import Commit, Row, Storage
 
 T0 = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
@@ -53,6 +66,25 @@ async def new_experiment(storage: Storage, name: str = "Run") -> Experiment:
     return found[0]
 
 
+async def new_rule(storage: Storage, event: Event, name: str = "Hot", **more: Any) -> Rule:
+    """Above 80: written to the log, once a minute; keywords say otherwise."""
+    limits = {"operator": Operator.GT, "threshold": 80.0, "action": Action.LOG, "now_us": T0, **more}
+    public_id = await rules.add_rule(storage, name=name, event=event.public_id, **limits)
+    return next(rule for rule in await rules.rules(storage) if rule.public_id == public_id)
+
+
+async def new_webhook(
+    storage: Storage, url: str = "https://example.org", events: Sequence[str] = ("sensor.reading",), **more: Any
+) -> Webhook:
+    public_id = await webhooks.add_webhook(storage, url=url, events=events, now_us=T0, **more)
+    return next(webhook for webhook in await webhooks.webhooks(storage) if webhook.public_id == public_id)
+
+
+def new_delivery(webhook: Webhook | int, created_us: int = T0, payload: str = "{}") -> NewDelivery:
+    webhook_id = webhook if isinstance(webhook, int) else webhook.id
+    return NewDelivery(str(uuid.uuid4()), webhook_id, "sensor.reading", payload, created_us)
+
+
 async def snapshot(storage: Storage) -> Snapshot:
     return await records.snapshot(storage, T0)
 
@@ -73,6 +105,10 @@ async def shown(storage: Storage) -> list[Row]:
 
 def log_entry(content: str = "said") -> Write:
     return logbook.log_entry(content, now_us=T0, user_id=None)
+
+
+def log_entries(contents: Iterable[str]) -> Write:
+    return logbook.log_entries(logbook.LogEntry(content, T0, None) for content in contents)
 
 
 async def logged(storage: Storage) -> list[str]:

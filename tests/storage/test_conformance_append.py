@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from itertools import chain, pairwise
 
 import pytest
@@ -13,6 +14,7 @@ from tests.storage.rows import (
     UNKNOWN_EVENT,
     commit,
     ids,
+    log_entries,
     log_entry,
     logged,
     new_event,
@@ -24,7 +26,7 @@ from tests.storage.rows import (
     values,
 )
 from webmacs.errors import InvalidRows
-from webmacs.model import BatchKey, Datapoint, Write
+from webmacs.model import BatchKey, Datapoint, Scalar, Write
 from webmacs.storage.base import Storage
 
 
@@ -167,6 +169,23 @@ async def test_identities_are_those_of_any_storage_in_that_place(storage: Storag
     assert await (await another()).recall([record("a").key]) == {record("a").key: record("a")}
 
 
+async def test_many_rows_of_one_statement_are_stored_in_order_whatever_they_hold(storage: Storage) -> None:
+    texts = ["", "it's", '"quoted"', "100%", "%s %(a)s", "a::b :c", "\\", "\\'", "--", ";", "äöü 😀 \x7f\x01", "\r\n"]
+    many = [*texts, *(f"number {n}" for n in range(60_000))]  # more values than SQLite binds at once
+    await storage.append(await commit(storage, 1, [reading()], writes=[log_entries(many)]))
+    assert await logged(storage) == many
+    assert await storage.count() == 1
+
+
+async def test_of_no_rows_none_are_stored(storage: Storage) -> None:
+    await storage.append(await commit(storage, 1, [reading()], writes=[log_entries([]), log_entry()]))
+    assert await logged(storage) == ["said"]
+
+
+def bulk(*rows: Mapping[str, Scalar]) -> Write:
+    return Write("INSERT INTO revoked_tokens (jti, expires_us) VALUES (:jti, :us)", rows, bulk=True)
+
+
 FAULTS = {
     "a unique key that is taken": Write("INSERT INTO revoked_tokens (jti, expires_us) VALUES ('x', 1)", ({}, {})),
     "U+0000 in a text": log_entry("a\0b"),
@@ -181,6 +200,14 @@ FAULTS = {
     "a row that refers to nothing": Write(
         "INSERT INTO api_tokens (public_id, name, digest, user_id, created_us) VALUES ('a', 'b', 'c', 99, 0)"
     ),
+    "a unique key that two of many rows share": bulk({"jti": "x", "us": 1}, {"jti": "x", "us": 2}),
+    "U+0000 in one of many rows": bulk({"jti": "a", "us": 1}, {"jti": "a\0b", "us": 1}),
+    "a lone surrogate in one of many rows": bulk({"jti": "a", "us": 1}, {"jti": "a\ud800b", "us": 1}),
+    "NULL in one of many rows": bulk({"jti": "a", "us": 1}, {"jti": "b", "us": None}),
+    "an integer that is too large in one of many rows": bulk({"jti": "a", "us": 1}, {"jti": "b", "us": 2**70}),
+    "a value that one of many rows lacks": bulk({"jti": "a", "us": 1}, {"jti": "b"}),
+    "many rows for a statement that takes one": Write("DELETE FROM revoked_tokens", bulk=True),
+    "many rows for a table that is not there": Write("INSERT INTO nowhere (a) VALUES (:a)", ({"a": 1},), bulk=True),
 }
 
 

@@ -8,12 +8,25 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.storage.conftest import Opener
-from tests.storage.rows import T0, commit, log_entry, logged, new_event, reading
+from tests.storage.rows import (
+    T0,
+    commit,
+    log_entry,
+    logged,
+    new_delivery,
+    new_event,
+    new_rule,
+    new_webhook,
+    reading,
+)
 from webmacs import experiments
 from webmacs.errors import Conflict, InvalidRows
 from webmacs.model import Role, Scalar, Write
 from webmacs.storage import accounts, records
 from webmacs.storage.base import Storage
+from webmacs.storage.deliveries import deliver
+from webmacs.storage.rules import enable_rule, fired, remove_rule
+from webmacs.storage.webhooks import change_secret, enable_webhook, remove_webhook
 
 ADD = "INSERT INTO revoked_tokens (jti, expires_us) VALUES (:jti, :us)"
 
@@ -43,6 +56,24 @@ async def test_write_says_how_many_rows_its_last_statement_changed(storage: Stor
     assert await storage.write() == 0
 
 
+async def test_many_rows_in_one_statement_are_counted_as_if_they_were_written_one_by_one(storage: Storage) -> None:
+    many = Write(ADD, tuple({"jti": f"{n:06}", "us": n} for n in range(140_000)), bulk=True)
+    assert await storage.write(many) == 140_000
+    assert await storage.fetch("SELECT count(*), min(jti), max(expires_us) FROM revoked_tokens") == [
+        (140_000, "000000", 139_999)
+    ]
+    assert await storage.write(Write(ADD, (), bulk=True)) == 0
+    assert await storage.write(add("a"), Write(ADD, ({"jti": "b", "us": 1},), bulk=True)) == 1
+
+
+async def test_many_rows_of_which_one_is_taken_are_a_conflict_and_nothing_is_changed(storage: Storage) -> None:
+    await storage.write(add("taken"))
+    rows: tuple[dict[str, Scalar], ...] = ({"jti": "new", "us": 1}, {"jti": "taken", "us": 1})
+    with pytest.raises(Conflict):
+        await storage.write(log_entry(), Write(ADD, rows, bulk=True))
+    assert (await tokens(storage), await logged(storage)) == (["taken"], [])
+
+
 async def test_a_unique_key_that_is_taken_is_a_conflict_and_nothing_is_changed(storage: Storage) -> None:
     await storage.write(add("taken"))
     with pytest.raises(Conflict):
@@ -61,6 +92,8 @@ IMPOSSIBLE = {
     "a text for a number": Write(ADD, ({"jti": "a", "us": "many"},)),
     "an unknown table": Write("DELETE FROM nowhere"),
     "no value for a placeholder": Write(ADD, ({"jti": "a"},)),
+    "no value in one of many rows": Write(ADD, ({"jti": "a", "us": 1}, {"jti": "b"}), bulk=True),
+    "many rows for another statement": Write("UPDATE revoked_tokens SET expires_us = 1", bulk=True),
     "a value that a check forbids": Write(
         "INSERT INTO users (public_id, email, username, password_hash, role, created_us)"
         " VALUES ('a', 'a', 'a', 'a', 'king', 0)"
@@ -156,6 +189,7 @@ async def changes(storage: Storage) -> dict[str, Callable[[], Awaitable[object]]
     event = await new_event(storage)
     plugin = await records.add_plugin(storage, plugin_id="p", instance_name="P", now_us=T0)
     experiment = await experiments.start(storage, name="X", now_us=T0)
+    rule, webhook = await new_rule(storage, event), await new_webhook(storage)
     return {
         "a password": lambda: accounts.set_password(storage, user, "y"),
         "a new token": lambda: accounts.add_token(
@@ -168,6 +202,13 @@ async def changes(storage: Storage) -> dict[str, Callable[[], Awaitable[object]]
             storage, plugin=plugin, channel_id="c", channel_name="C", unit="V", event=event.public_id, now_us=T0
         ),
         "a stopped experiment": lambda: experiments.stop(storage, experiment, now_us=T0 + 1),
+        "a new rule": lambda: new_rule(storage, event, "Another"),
+        "a rule switched off": lambda: enable_rule(storage, rule.public_id, enabled=False),
+        "a removed rule": lambda: remove_rule(storage, rule.public_id),
+        "a new webhook": lambda: new_webhook(storage, "https://another.example"),
+        "a webhook switched off": lambda: enable_webhook(storage, webhook.public_id, enabled=False),
+        "a new secret": lambda: change_secret(storage, webhook.public_id, "s", old_until_us=T0),
+        "a removed webhook": lambda: remove_webhook(storage, webhook.public_id),
         "a new event": lambda: new_event(storage, "Another"),
         "a removed event": lambda: records.remove_event(storage, event.public_id),
         "a removed user": lambda: storage.write(Write("DELETE FROM users")),
@@ -186,6 +227,26 @@ async def test_every_change_of_configuration_made_elsewhere_is_heard_within_a_se
             await listener.heard()
         except TimeoutError:
             pytest.fail(f"{name} was not heard")
+
+
+async def test_what_alarms_leave_behind_is_no_change(storage: Storage, another: Opener) -> None:
+    """Else the configuration would be read again for each of them. (Of other processes SQLite tells only that there
+    was something.)
+    """
+    other = await another()
+    rule, webhook = await new_rule(storage, await new_event(storage)), await new_webhook(storage)
+    listener = Listener(storage)
+    await listener.heard()
+    for writer in (storage, other) if storage.scheme == "postgresql" else (storage,):
+        for seq in range(1, 4):
+            alarm = [fired({rule.id: seq}), deliver([new_delivery(webhook)]), log_entry()]
+            await writer.append(await commit(writer, seq, [reading()], writes=alarm))
+        await writer.write(fired({rule.id: 4}), deliver([new_delivery(webhook)]), log_entry())
+        await writer.write(Write("UPDATE deliveries SET attempts = attempts + 1"))
+        await writer.write(Write("DELETE FROM deliveries"), Write("DELETE FROM rule_states"))
+    await other.write(add("a"))
+    await listener.heard()
+    assert listener.calls == 2
 
 
 async def test_our_own_readings_are_no_change(storage: Storage, another: Opener) -> None:

@@ -21,7 +21,7 @@ _LINKED: Final = (
     "SELECT DISTINCT c.event_id FROM channels AS c JOIN plugins AS p ON p.id = c.plugin_id"
     " WHERE p.enabled = 1 AND c.event_id IS NOT NULL"
 )
-_EXPERIMENTS: Final = "SELECT id, public_id, name, started_us, stopped_us FROM experiments ORDER BY started_us, id"
+_EXPERIMENTS: Final = "SELECT id, public_id, name, started_us, stopped_us FROM experiments"
 
 # Of two who stop an experiment at the same moment, the second has changed nothing, and this is how it can tell.
 STOPPED_THEN: Final = "EXISTS (SELECT 1 FROM experiments WHERE public_id = :experiment AND stopped_us = :stopped_us)"
@@ -31,7 +31,7 @@ async def snapshot(storage: Storage, now_us: int) -> Snapshot:
     """The configuration as it is now."""
     events = [Event(*row) for row in await storage.fetch(_EVENTS)]
     linked = {event_id for (event_id,) in await storage.fetch(_LINKED)}
-    experiments = [Experiment(*row) for row in await storage.fetch(_EXPERIMENTS)]
+    experiments = [Experiment(*row) for row in await storage.fetch(f"{_EXPERIMENTS} ORDER BY started_us, id")]
     users = await accounts.users(storage)
     tokens = await accounts.tokens(storage)
     return Snapshot(
@@ -184,12 +184,12 @@ async def channel_events(storage: Storage, plugin: str) -> dict[str, str | None]
     return dict(rows)
 
 
-async def experiment_name(storage: Storage, public_id: str) -> str:
-    """The name of an experiment. Raises `NotFound`."""
-    rows = await storage.fetch("SELECT name FROM experiments WHERE public_id = :public_id", public_id=public_id)
+async def experiment(storage: Storage, public_id: str) -> Experiment:
+    """One experiment. Raises `NotFound`."""
+    rows = await storage.fetch(f"{_EXPERIMENTS} WHERE public_id = :public_id", public_id=public_id)
     if not rows:
         raise NotFound(f"there is no experiment {public_id}")
-    return str(rows[0][0])
+    return Experiment(*rows[0])
 
 
 def start_experiment(public_id: str, name: str, *, now_us: int, user_id: int | None) -> Write:

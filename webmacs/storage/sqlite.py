@@ -326,9 +326,7 @@ def _run(db: sqlite3.Connection, write: Write) -> int:
     most = db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // len(insert.names)
     for start in range(0, len(write.rows), most):
         rows = write.rows[start : start + most]
-        db.execute(
-            insert.head + ",".join([row] * len(rows)), [values[name] for values in rows for name in insert.names]
-        )
+        db.execute(insert.head + ",".join([row] * len(rows)), insert.values(rows))
     return len(write.rows)
 
 
