@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import (
-    AddrInfoType,
     ClientConnectorCertificateError,
     ClientConnectorDNSError,
     ClientConnectorError,
@@ -26,9 +24,7 @@ from aiohttp import (
     ClientTimeout,
     DummyCookieJar,
     InvalidURL,
-    NonHttpUrlClientError,
     ServerDisconnectedError,
-    TCPConnector,
 )
 from yarl import URL
 
@@ -36,18 +32,11 @@ from webmacs import __version__
 from webmacs.clock import Clock
 from webmacs.config import WebhookSettings
 from webmacs.model import to_us
-from webmacs.webhooks.guard import AddressGuard
-from webmacs.webhooks.names import Names
+from webmacs.webhooks.connections import Connections
 from webmacs.webhooks.signing import sign
 
 MAX_ERROR: Final = 500
-# Shorter than what receivers usually keep a connection for (gunicorn 2 s, uvicorn and Node 5 s): a request that meets
-# a connection which is just being closed is lost, and a POST is not repeated on a new one by itself.
-_KEEP_ALIVE_S: Final = 1.0
 _CHUNK_BYTES: Final = 16 * 1024
-# What the kernel keeps of an answer is what one turn of the loop may find to do. A flood of heads, each of them legal,
-# stops the loop for 1 ms with this much, and for 700 ms with the usual 256 KiB.
-_RECEIVE_BYTES: Final = 8 * 1024
 _HEADERS: Final = (
     ("User-Agent", f"WebMACS/{__version__}"),
     ("Content-Type", "application/json"),
@@ -92,23 +81,14 @@ class Courier:
         self._settings = settings
         self._clock = clock
         self._tls = tls
-        self._guard = AddressGuard(settings.allowed_networks)
+        self._connections: Connections | None = None
         self._session: ClientSession | None = None
 
     async def start(self) -> None:
         """Make ready; nothing is connected yet."""
-        connector = TCPConnector(
-            resolver=Names(),
-            socket_factory=self._socket,
-            # Names are looked up for each new connection, so that a receiver may move. A cache that forgets at once is
-            # not the same as none: with it, attempts that look up the same name at the same time share one look-up.
-            ttl_dns_cache=0,
-            limit=0,  # a limit for all together would let one receiver keep the others waiting
-            keepalive_timeout=_KEEP_ALIVE_S,
-            ssl=True if self._tls is None else self._tls,
-        )
+        self._connections = Connections(self._settings.allowed_networks, self._tls)
         self._session = ClientSession(
-            connector=connector,
+            connector=self._connections,
             headers=_HEADERS,
             cookie_jar=DummyCookieJar(),
             timeout=ClientTimeout(total=None, sock_connect=None),  # ours is around all of it, and exact
@@ -127,11 +107,12 @@ class Courier:
 
         The status decides: that the rest of an answer does not come, or has no end, changes nothing.
         """
+        assert self._session is not None, "started"
+        assert self._connections is not None, "started"
         answer: Answer | None = None
         try:
             target = _target(url)
             headers = sign(delivery_id, body, secrets, self._clock.now_us() // 1_000_000)
-            assert self._session is not None, "started"
             async with asyncio.timeout(self._settings.timeout_s):
                 async with self._session.post(target, data=body, headers=headers, allow_redirects=False) as response:
                     answer = self._answer(response)
@@ -141,20 +122,16 @@ class Courier:
         except Exception as error:  # noqa: BLE001 - one delivery that cannot be made must not hold up the others
             _log.exception("delivery %s failed in a way that nobody thought of", delivery_id)
             return answer or Answer(None, type(error).__name__, None)
+        finally:
+            self._connections.cut()
         return answer
-
-    def _socket(self, addr_info: AddrInfoType) -> socket.socket:
-        """A socket that the guard lets through, with little room for what the receiver may send unasked."""
-        made = self._guard.socket_factory(addr_info)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
-        return made
 
     def _answer(self, response: ClientResponse) -> Answer:
         status = response.status
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return Answer(status, None, None)
-        retry_after_s = _pause(response.headers.get("Retry-After"), self._clock.now_us())
-        return Answer(status, f"HTTP {status}", retry_after_s)
+        pause_s = retry_after_s(response.headers.get("Retry-After"), self._clock.now_us())
+        return Answer(status, f"HTTP {status}", pause_s)
 
     async def _read(self, response: ClientResponse) -> None:
         """Read a small answer to its end, which leaves the connection for the next attempt; of another one, let go."""
@@ -179,12 +156,12 @@ def _target(url: str) -> URL:
         target = URL(url)
     except ValueError:
         raise InvalidURL(url) from None
-    if target.scheme not in {"http", "https"}:
-        raise NonHttpUrlClientError(target)
+    if target.scheme not in {"http", "https"} or not (target.raw_host or "").isprintable():
+        raise InvalidURL(url)
     return target
 
 
-def _pause(text: str | None, now_us: int) -> float | None:
+def retry_after_s(text: str | None, now_us: int) -> float | None:
     """What `Retry-After` asks for, by seconds or by a date (RFC 9110, section 10.2.3); None for what cannot be read."""
     if text is None:
         return None
@@ -220,10 +197,8 @@ def _explain(error: Exception) -> str:
             text = "the answer is not HTTP"
         case InvalidURL():
             text = f"the URL cannot be called: {error.description or _WANTED}"
-        case OSError():
-            text = f"the connection broke: {error.strerror or type(error).__name__}"
         case _:
-            text = type(error).__name__
+            text = f"the connection broke: {getattr(error, 'strerror', None) or type(error).__name__}"
     printable = "".join(character if character.isprintable() else " " for character in text)
     return printable[:MAX_ERROR]
 

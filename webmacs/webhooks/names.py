@@ -34,6 +34,7 @@ class Names(AbstractResolver):
 
         Raises:
             OSError: there are none.
+            ValueError: this can be no name.
 
         """
         await self._places.acquire()
@@ -52,19 +53,19 @@ class Names(AbstractResolver):
     def _look_up(
         self, found: asyncio.Future[list[ResolveResult]], host: str, port: int, family: socket.AddressFamily
     ) -> None:
-        result: list[ResolveResult] | OSError
+        result: list[ResolveResult] | Exception
         try:
             result = _addresses(host, port, family)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - somebody waits for whatever comes
             result = error
         with contextlib.suppress(RuntimeError):  # the loop has been closed since: nobody waits any more
             found.get_loop().call_soon_threadsafe(self._settle, found, result)
 
-    def _settle(self, found: asyncio.Future[list[ResolveResult]], result: list[ResolveResult] | OSError) -> None:
+    def _settle(self, found: asyncio.Future[list[ResolveResult]], result: list[ResolveResult] | Exception) -> None:
         self._places.release()
         if found.done():  # cancelled
             return
-        if isinstance(result, OSError):
+        if isinstance(result, Exception):
             found.set_exception(result)
         else:
             found.set_result(result)
