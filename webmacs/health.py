@@ -10,8 +10,8 @@ from typing import Final
 
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
-from webmacs.errors import StorageError
-from webmacs.model import WebhookEvent
+from webmacs.errors import Conflict, StorageError, StorageUnavailable
+from webmacs.model import NewDelivery, WebhookEvent
 from webmacs.pipeline.runner import Pipeline
 from webmacs.storage.base import Storage
 from webmacs.storage.deliveries import deliver
@@ -37,15 +37,6 @@ class Report:
     uptime_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """From one status to another."""
-
-    was: str
-    status: str
-    time_us: int
-
-
 class Health:
     """Looks when asked, and now and then by itself."""
 
@@ -54,9 +45,9 @@ class Health:
         self._outbox, self._clock = outbox, clock
         self._started = clock.monotonic()
         self._status = OK
-        self._since: Change | None = None
+        self._since_us = 0
         self._held = 0
-        self._untold: deque[Change] = deque(maxlen=REMEMBERED)
+        self._untold: deque[list[NewDelivery]] = deque(maxlen=REMEMBERED)
 
     async def report(self) -> Report:
         """Whether readings are being stored, now."""
@@ -67,39 +58,48 @@ class Health:
     async def follow(self) -> None:
         """Tell webhooks of each change that lasts; those of a time without storage when it is back. Until cancelled."""
         while True:
-            self._judge((await self.report()).status)
-            await self._tell()
+            try:
+                self._judge((await self.report()).status)
+                await self._tell()
+            except Exception:  # noqa: BLE001 - the one task that looks must not end
+                _log.exception("looking after the health of the server failed; it goes on")
             await asyncio.sleep(INTERVAL_S)
 
     def _judge(self, status: str) -> None:
+        """Take note of what one look has found."""
         if status == self._status:
-            self._since, self._held = None, 0
+            self._held = 0
             return
-        if self._since is None:
-            self._since = Change(self._status, status, self._clock.now_us())
+        if not self._held:
+            self._since_us = self._clock.now_us()
         self._held += 1
-        if self._held >= HOLDS:
-            _log.log(logging.INFO if status == OK else logging.WARNING, "health: %s, was %s", status, self._status)
-            self._untold.append(self._since)
-            self._status, self._since, self._held = status, None, 0
+        if self._held < HOLDS:
+            return
+        _log.log(logging.INFO if status == OK else logging.WARNING, "health: %s, was %s", status, self._status)
+        told = announce(
+            WebhookEvent.HEALTH_CHANGED,
+            self._catalog.current.webhooks,
+            time_us=self._since_us,
+            now_us=self._clock.now_us(),
+            status=status,
+            was=self._status,
+        )
+        if told:
+            self._untold.append(told)
+        self._status, self._held = status, 0
 
     async def _tell(self) -> None:
+        """Commit what is to be told, in order."""
         while self._untold:
-            change = self._untold[0]
-            made = announce(
-                WebhookEvent.HEALTH_CHANGED,
-                self._catalog.current.webhooks,
-                time_us=change.time_us,
-                now_us=self._clock.now_us(),
-                status=change.status,
-                was=change.was,
-            )
             try:
-                if made:
-                    await self._storage.write(deliver(made))
-            except StorageError as error:
+                await self._storage.write(deliver(self._untold[0]))
+            except StorageUnavailable as error:
                 _log.debug("a change of health cannot be told yet: %s", error)
                 return
+            except Conflict:
+                pass  # an attempt whose answer was lost had got through
+            except StorageError:
+                _log.exception("a change of health cannot be told")
             self._untold.popleft()
             self._outbox.ring()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from webmacs.errors import NotFound
 from webmacs.model import Delivery, DeliveryStatus, NewDelivery, Scalar, Write
@@ -47,20 +47,34 @@ def deliver_if(condition: str, deliveries: Iterable[NewDelivery], **parameters: 
     return Write(statement, tuple({**_row(delivery), **parameters} for delivery in deliveries))
 
 
-async def earliest(storage: Storage) -> dict[int, int]:
-    """When the first delivery is due that waits for each webhook, by the webhook's id; for enabled ones."""
+class Agenda(NamedTuple):
+    """What waits for a webhook: how many deliveries may be attempted now, and when the next one after them may be."""
+
+    due: int
+    next_us: int | None
+
+
+async def agendas(storage: Storage, now_us: int, most: int) -> dict[int, Agenda]:
+    """By the id of each webhook that is switched on, what waits for it; `due` is counted up to `most`."""
     rows = await storage.fetch(
-        "SELECT id, due_us FROM (SELECT w.id, (SELECT min(due_us) FROM deliveries WHERE webhook_id = w.id"
-        " AND status = 'pending') AS due_us FROM webhooks AS w WHERE w.enabled = 1) AS waiting WHERE due_us IS NOT NULL"
+        "SELECT w.id, (SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE webhook_id = w.id AND status = 'pending'"
+        " AND due_us <= :now_us LIMIT :most) AS waiting), (SELECT min(due_us) FROM deliveries WHERE webhook_id = w.id"
+        " AND status = 'pending' AND due_us > :now_us) FROM webhooks AS w WHERE w.enabled = 1",
+        now_us=now_us,
+        most=most,
     )
-    return dict(rows)
+    return {webhook_id: Agenda(number, next_us) for webhook_id, number, next_us in rows}
 
 
 async def due(storage: Storage, webhook_id: int, now_us: int, limit: int) -> list[Delivery]:
-    """What waits for a webhook and may be attempted now, first what has been due for longest."""
+    """What waits for a webhook and may be attempted now, first what has been due for longest.
+
+    Nothing, if the webhook is switched off or gone, whatever the catalog knows of that yet.
+    """
     rows = await storage.fetch(
         f"SELECT {_DELIVERY} FROM deliveries WHERE webhook_id = :webhook_id AND status = 'pending'"
-        " AND due_us <= :now_us ORDER BY due_us, id LIMIT :limit",
+        " AND due_us <= :now_us AND EXISTS (SELECT 1 FROM webhooks WHERE id = :webhook_id AND enabled = 1)"
+        " ORDER BY due_us, id LIMIT :limit",
         webhook_id=webhook_id,
         now_us=now_us,
         limit=limit,
@@ -69,14 +83,18 @@ async def due(storage: Storage, webhook_id: int, now_us: int, limit: int) -> lis
 
 
 def attempted(outcomes: Sequence[Outcome]) -> Write:
-    """Keep what attempts have come to."""
+    """Keep what attempts have come to; harmless when repeated.
+
+    A delivery that was asked for again during its last attempt begins from the beginning, whatever came of that.
+    """
     return Write(
         "UPDATE deliveries SET status = :status, attempts = attempts + 1, last_error = :error,"
         " response_code = :response_code, due_us = :due_us, delivered_us = :delivered_us"
-        " WHERE id = :id AND status = 'pending'",
+        " WHERE id = :id AND status = 'pending' AND attempts = :attempts",
         tuple(
             {
                 "id": outcome.delivery.id,
+                "attempts": outcome.delivery.attempts,
                 "status": outcome.status.value,
                 "error": outcome.error,
                 "response_code": outcome.response_code,

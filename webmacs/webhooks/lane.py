@@ -7,19 +7,20 @@ import logging
 import random
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
+
+from yarl import URL
 
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
 from webmacs.config import WebhookSettings
-from webmacs.errors import StorageError
+from webmacs.errors import StorageUnavailable
 from webmacs.model import Delivery, Webhook
 from webmacs.storage.base import Storage
 from webmacs.storage.deliveries import due
 from webmacs.tasks import end
 from webmacs.webhooks.attempt import Answer, Courier
 from webmacs.webhooks.ledger import Ledger
-from webmacs.webhooks.schedule import outcome
+from webmacs.webhooks.schedule import outcome, pause_s
 
 _log = logging.getLogger(__name__)
 
@@ -28,11 +29,14 @@ AGAIN_S: Final = 5.0  # after something that should not have happened
 
 
 class Lane:
-    """Runs while something is due; what it knows of the receiver lasts from one run to the next."""
+    """Runs while something is due; what it knows of the receiver lasts from one run to the next.
+
+    A webhook whose address is changed, or that is switched off and on, gets a lane of its own again.
+    """
 
     def __init__(
         self,
-        webhook_id: int,
+        webhook: Webhook,
         storage: Storage,
         catalog: Catalog,
         courier: Courier,
@@ -41,45 +45,70 @@ class Lane:
         settings: WebhookSettings,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._webhook_id = webhook_id
+        self._webhook_id, self._url = webhook.id, webhook.url
+        self._name = f"webhook {webhook.public_id} ({_host(webhook.url)})"
         self._storage, self._catalog, self._courier, self._ledger = storage, catalog, courier, ledger
         self._clock, self._settings, self._chance = clock, settings, chance
         self._under_way: dict[asyncio.Task[None], int] = {}
-        self._quiet_until = float("-inf")
+        self._stirred = asyncio.Event()
+        self._rests_until = float("-inf")
         self._failing = False
+        self._lost = 0  # outcomes in a row that could not be stored
+        self._gone = False
         self._stopped = False
 
     @property
-    def quiet(self) -> bool:
-        """Whether the receiver has asked for a pause that is not over."""
-        return self._clock.monotonic() < self._quiet_until
+    def rest_s(self) -> float:
+        """Seconds that are left of the pause that the receiver has asked for, or that was made of our own."""
+        return max(0.0, self._rests_until - self._clock.monotonic())
+
+    def serves(self, webhook: Webhook | None) -> bool:
+        """Whether this is the lane to a webhook as it is now."""
+        return webhook is not None and webhook.enabled and webhook.url == self._url
+
+    def stir(self, number: int) -> None:
+        """So many deliveries are due, those that are under way among them."""
+        if number > len(self._under_way):
+            self._stirred.set()
 
     def stop(self) -> None:
         """Begin nothing more."""
         self._stopped = True
 
     async def run(self) -> None:
-        """Until nothing is due any more, the webhook is switched off or gone, or the receiver asks for a pause."""
+        """Until nothing is due any more, the webhook is no longer this one, or the receiver asks for a pause; and until
+        what is under way has ended. When cancelled, that is given up, to be attempted again.
+        """
+        self._gone = False
         try:
-            while self._open() is not None:
-                waiting = await self._due()
-                if not waiting and not self._under_way:
-                    return
-                await self._begin(waiting)
+            await self._work()
             await self._room(0)
-        except StorageError as error:
-            self._rest(AGAIN_S)
-            _log.debug("deliveries to webhook %d have to wait: %s", self._webhook_id, error)
-        except Exception:  # noqa: BLE001 - what is due is tried again
-            self._rest(AGAIN_S)
-            _log.exception("deliveries to webhook %d have to wait", self._webhook_id)
         finally:
             await end(*self._under_way)
+
+    async def _work(self) -> None:
+        try:
+            while self._open() is not None:
+                self._stirred.clear()  # before looking: what comes after that is not missed
+                waiting = await self._due()
+                if waiting:
+                    await self._begin(waiting)
+                elif self._under_way:
+                    await self._stirred.wait()
+                else:
+                    return
+        except StorageUnavailable as error:
+            self._rest(AGAIN_S)
+            _log.debug("%s: looking for what is due has to wait: %s", self._name, error)
+        except Exception:  # noqa: BLE001 - whatever it was, what is due is looked for again
+            self._rest(AGAIN_S)
+            _log.exception("%s: looking for what is due has to wait", self._name)
 
     def _open(self) -> Webhook | None:
         """The webhook, if deliveries may begin now."""
         webhook = self._catalog.current.webhooks_by_id.get(self._webhook_id)
-        return None if webhook is None or not webhook.enabled or self.quiet or self._stopped else webhook
+        closed = self._stopped or self._gone or self.rest_s or not self.serves(webhook)
+        return None if closed else webhook
 
     async def _due(self) -> list[Delivery]:
         """What may be attempted now and is not under way."""
@@ -88,7 +117,7 @@ class Lane:
         return [delivery for delivery in found if delivery.id not in under_way]
 
     async def _begin(self, waiting: list[Delivery]) -> None:
-        """Begin with each as there is room; with none, wait for one that is under way."""
+        """Begin with each as there is room."""
         for delivery in waiting:
             await self._room(self._settings.concurrency - 1)
             webhook = self._open()
@@ -96,36 +125,55 @@ class Lane:
                 return
             task = asyncio.create_task(self._deliver(webhook, delivery), name=f"delivery {delivery.id}")
             self._under_way[task] = delivery.id
-            task.add_done_callback(self._under_way.pop)
-        if not waiting:
-            await self._room(len(self._under_way) - 1)
+            task.add_done_callback(self._ended)
 
     async def _room(self, most: int) -> None:
         """Until no more than so many are under way."""
         while len(self._under_way) > most:
-            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+            self._stirred.clear()
+            await self._stirred.wait()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._under_way[task]
+        self._stirred.set()
 
     async def _deliver(self, webhook: Webhook, delivery: Delivery) -> None:
-        secrets = webhook.secrets(self._clock.now_us())
-        answer = await self._courier.send(webhook.url, delivery.public_id, delivery.payload.encode(), secrets)
+        """One attempt, and what becomes of it. Unless that is stored, the delivery is due as before: hence the rest."""
+        try:
+            secrets = webhook.secrets(self._clock.now_us())
+            answer = await self._courier.send(webhook.url, delivery.public_id, delivery.payload.encode(), secrets)
+            self._heed(answer)
+            result = outcome(delivery, answer, self._settings, self._clock.now_us(), self._chance())
+            await self._ledger.enter(result, gone=answer.gone)
+        except Exception:  # noqa: BLE001 - it must not begin again at once, whatever it was
+            if not self.rest_s:
+                self._lost += 1
+                self._rest(pause_s(self._lost, None, self._settings, self._chance()))
+            _log.exception("%s: what became of delivery %s is lost; it is made again", self._name, delivery.public_id)
+        else:
+            self._lost = 0
+
+    def _heed(self, answer: Answer) -> None:
+        """What an answer means for the deliveries that wait. Said once when it begins to fail, once when that is over;
+        never with the URL, of which parts may be secret.
+        """
         if answer.retry_after_s is not None:
             self._rest(min(answer.retry_after_s, self._settings.max_retry_s))
-        self._say(webhook, answer)
-        result = outcome(delivery, answer, self._settings, self._clock.now_us(), self._chance())
-        try:
-            await self._ledger.enter(result, gone=answer.gone)
-        except StorageError:
-            _log.exception("what became of delivery %s cannot be stored; it will be made again", delivery.public_id)
-            self._rest(AGAIN_S)
+        if answer.gone:  # who switches the webhook off says so
+            self._gone = True
+            return
+        if not answer.delivered and not self._failing:
+            _log.warning("%s fails, deliveries are tried again: %s", self._name, answer.error)
+        elif answer.delivered and self._failing:
+            _log.info("%s takes deliveries again", self._name)
+        self._failing = not answer.delivered
 
     def _rest(self, seconds: float) -> None:
-        self._quiet_until = max(self._quiet_until, self._clock.monotonic() + seconds)
+        self._rests_until = max(self._rests_until, self._clock.monotonic() + seconds)
 
-    def _say(self, webhook: Webhook, answer: Answer) -> None:
-        """Once when it begins to fail and once when that is over; never the URL, of which parts may be secret."""
-        where = f"webhook {webhook.public_id} ({urlsplit(webhook.url).hostname})"
-        if not answer.delivered and not self._failing:
-            _log.warning("%s fails, deliveries are tried again: %s", where, answer.error)
-        elif answer.delivered and self._failing:
-            _log.info("%s takes deliveries again", where)
-        self._failing = not answer.delivered
+
+def _host(url: str) -> str:
+    try:
+        return URL(url).raw_host or "no host"
+    except ValueError:
+        return "no host"

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
-from webmacs.errors import StorageError, StorageUnavailable
+from webmacs.errors import StorageUnavailable
 from webmacs.metrics import Metrics
 from webmacs.model import DeliveryStatus, Write
 from webmacs.storage.base import Storage
@@ -45,18 +45,26 @@ class Ledger:
         }
         self._waiting: list[Entry] = []
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def enter(self, outcome: Outcome, *, gone: bool) -> None:
-        """Returns when it is stored. `gone`: the receiver wants no more, and its webhook is switched off with it.
+        """Returns when it is stored; when cancelled, it will be all the same. `gone`: the receiver wants no more, and
+        its webhook is switched off with it.
 
         Raises:
-            StorageError: it cannot be stored, ever.
+            Exception: it cannot be stored, ever; for what the storage raised.
 
         """
         stored = asyncio.get_running_loop().create_future()
         self._waiting.append(Entry(outcome, gone, stored))
+        self._idle.clear()
         self._wake.set()
         await stored
+
+    async def settled(self) -> None:
+        """Returns when nothing waits to be stored."""
+        await self._idle.wait()
 
     async def run(self) -> None:
         """Store what waits, all of it at a time, again and again while the storage is away. Until cancelled."""
@@ -64,39 +72,54 @@ class Ledger:
             await self._wake.wait()
             self._wake.clear()
             entries, self._waiting = self._waiting, []
-            error = await self._store(entries)
+            await self._keep([entry for entry in entries if not entry.gone])
             for entry in entries:
-                if entry.stored.done():  # cancelled, as who waited
-                    continue
-                if error is None:
-                    entry.stored.set_result(None)
-                else:
-                    entry.stored.set_exception(error)
+                if entry.gone:
+                    await self._switch_off(entry)
+            if not self._waiting:
+                self._idle.set()
 
-    async def _store(self, entries: list[Entry]) -> StorageError | None:
-        outcomes = [entry.outcome for entry in entries]
-        gone = {entry.outcome.delivery.webhook_id for entry in entries if entry.gone}
-        writes = [attempted(outcomes), *(write for webhook_id in gone for write in self._switch_off(webhook_id))]
+    async def _keep(self, entries: list[Entry], *more: Write) -> int:
+        """Store outcomes, and tell who waits for them; how many rows the last statement has changed."""
+        if not entries:
+            return 0
+        try:
+            changed = await self._write(attempted([entry.outcome for entry in entries]), *more)
+        except Exception as error:  # noqa: BLE001 - the one task that stores must not end; who waits is told
+            if len(entries) == 1:
+                _settle(entries[0], error)
+            else:  # one of them is at fault, the others are stored
+                for entry in entries:
+                    await self._keep([entry])
+            return 0
+        for entry in entries:
+            self._attempts[entry.outcome.status].add()
+            _settle(entry, None)
+        return changed
+
+    async def _switch_off(self, entry: Entry) -> None:
+        webhook = self._catalog.current.webhooks_by_id.get(entry.outcome.delivery.webhook_id)
+        if webhook is None:  # removed meanwhile
+            await self._keep([entry])
+            return
+        text = f"webhook {webhook.public_id} is switched off: its receiver is gone (HTTP 410)"
+        log_entry = LogEntry(text, self._clock.now_us(), webhook.user_id, "warning")
+        if await self._keep([entry], *switch_off(webhook.id, log_entry)):
+            _log.warning("%s", text)
+        self._catalog.changed()
+
+    async def _write(self, *writes: Write) -> int:
         while True:
             try:
-                await self._storage.write(*writes)
+                return await self._storage.write(*writes)
             except StorageUnavailable:
                 await asyncio.sleep(AGAIN_S)
-            except StorageError as error:
-                return error
-            else:
-                break
-        for outcome in outcomes:
-            self._attempts[outcome.status].add()
-        if gone:
-            self._catalog.changed()
-        return None
 
-    def _switch_off(self, webhook_id: int) -> list[Write]:
-        webhook = self._catalog.current.webhooks_by_id.get(webhook_id)
-        if webhook is None:
-            return []
-        text = f"webhook {webhook.public_id} is switched off: its receiver is gone (HTTP 410)"
-        if webhook.enabled:
-            _log.warning("%s", text)
-        return switch_off(webhook_id, LogEntry(text, self._clock.now_us(), webhook.user_id, "warning"))
+
+def _settle(entry: Entry, error: Exception | None) -> None:
+    if entry.stored.done():  # cancelled, as who waited
+        return
+    if error is None:
+        entry.stored.set_result(None)
+    else:
+        entry.stored.set_exception(error)
