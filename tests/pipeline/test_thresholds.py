@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webmacs.model import Action, Operator, Rule
-from webmacs.pipeline.thresholds import exceeds, fault, words
+from webmacs.pipeline.thresholds import exceeds, fault, quiet, words
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 NEARBY = st.integers(-30, 30).map(lambda steps: steps * 1e-10)  # around the width of `eq`
@@ -158,3 +158,34 @@ def test_a_threshold_is_said_as_it_was_entered() -> None:
 
 def test_a_range_without_its_upper_bound_is_said_as_such() -> None:
     assert words(rule(Operator.BETWEEN, 80.0)) == "between 80 and ?"
+
+
+RULES = st.lists(st.builds(rule, OPERATORS, FINITE, st.none() | FINITE), max_size=4)
+
+
+@given(RULES, FINITE)
+def test_no_value_of_the_quiet_range_meets_any_rule(rules: list[Rule], value: float) -> None:
+    low, high = quiet(rules)
+    bounds = [bound for bound in (low, high) if math.isfinite(bound)]
+    for one in (value, *bounds, *(math.nextafter(bound, 0.0) for bound in bounds)):
+        if low <= one <= high:
+            assert not any(exceeds(rule, one) for rule in rules)
+
+
+@given(st.sampled_from([Operator.GT, Operator.GTE, Operator.LT, Operator.LTE, Operator.NOT_BETWEEN]), FINITE, FINITE)
+def test_beyond_the_quiet_range_of_a_rule_every_value_meets_it(operator: Operator, one: float, other: float) -> None:
+    threshold, threshold_high = sorted((one, other))
+    only = rule(operator, threshold, threshold_high)
+    low, high = quiet([only])
+    if math.isfinite(low):
+        assert exceeds(only, math.nextafter(low, -math.inf))
+    if math.isfinite(high):
+        assert exceeds(only, math.nextafter(high, math.inf))
+
+
+def test_what_is_met_inside_leaves_no_quiet_range() -> None:
+    for operator in (Operator.EQ, Operator.BETWEEN):
+        low, high = quiet([rule(Operator.GT, 80.0), rule(operator, 1.0, 2.0)])
+        assert low > high
+    assert quiet([]) == (-math.inf, math.inf)
+    assert quiet([rule(Operator.NOT_BETWEEN, 1.0, None)]) == (-math.inf, math.inf)

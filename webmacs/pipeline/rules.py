@@ -9,7 +9,7 @@ from webmacs.catalog import Snapshot
 from webmacs.model import Action, NewDelivery, Reading, Rule, WebhookEvent, Write
 from webmacs.pipeline.base import Batch, Contribution, Recorder, StageContext
 from webmacs.pipeline.cooldown import Cooldown
-from webmacs.pipeline.thresholds import exceeds, words
+from webmacs.pipeline.thresholds import exceeds, quiet, words
 from webmacs.storage.deliveries import deliver
 from webmacs.storage.logbook import LogEntry, log_entries
 from webmacs.storage.rules import fired
@@ -28,6 +28,8 @@ class Rules(Recorder):
         """See `Stage`."""
         await super().start(context)
         self._cooldown: Cooldown[int] = Cooldown()
+        self._catalog: Snapshot | None = None
+        self._watched: dict[int, tuple[float, float, Sequence[Rule]]] = {}
         self._made: list[NewDelivery] = []
         self._entries: list[LogEntry] = []
         self._said: dict[int, tuple[int, str, int]] = {}
@@ -35,15 +37,15 @@ class Rules(Recorder):
 
     def record(self, batch: Batch, catalog: Snapshot) -> Contribution:
         """See `Recorder`."""
-        rules = catalog.rules_by_event
-        if rules:
-            now_us, passes = batch.received_us, self._cooldown.passes
+        if catalog is not self._catalog:
+            self._catalog = catalog
+            self._watched = {event_id: (*quiet(rules), rules) for event_id, rules in catalog.rules_by_event.items()}
+        if self._watched:
+            watched, now_us = self._watched, batch.received_us
             for event_id, reading in batch.newest.items():
-                for rule in rules.get(event_id, ()):
-                    if exceeds(rule, reading.value) and passes(
-                        rule.id, now_us, rule.cooldown_s * 1_000_000, rule.last_triggered_us
-                    ):
-                        self._fire(rule, reading, catalog, now_us)
+                watch = watched.get(event_id)
+                if watch is not None and not watch[0] <= reading.value <= watch[1]:
+                    self._hold(reading, watch[2], catalog, now_us)
         return Contribution()
 
     def conclude(self) -> Sequence[Write]:
@@ -71,6 +73,13 @@ class Rules(Recorder):
         """See `Recorder`."""
         self._cooldown.forget()
         self._clear()
+
+    def _hold(self, reading: Reading, rules: Sequence[Rule], catalog: Snapshot, now_us: int) -> None:
+        for rule in rules:
+            if exceeds(rule, reading.value) and self._cooldown.passes(
+                rule.id, now_us, rule.cooldown_s * 1_000_000, rule.last_triggered_us
+            ):
+                self._fire(rule, reading, catalog, now_us)
 
     def _fire(self, rule: Rule, reading: Reading, catalog: Snapshot, now_us: int) -> None:
         event, time_us, value, _ = reading

@@ -5,8 +5,8 @@ Comparisons are those of IEEE 754 doubles; values and thresholds are finite.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from math import isfinite
+from collections.abc import Callable, Iterable, Mapping
+from math import inf, isfinite, nextafter
 from typing import Final
 
 from webmacs.model import Operator, Rule
@@ -31,6 +31,29 @@ def exceeds(rule: Rule, value: float) -> bool:
     if high is None:
         return rule.operator not in RANGES and _MEETS[rule.operator](value, rule.threshold, 0.0)
     return _MEETS[rule.operator](value, rule.threshold, high)
+
+
+def quiet(rules: Iterable[Rule]) -> tuple[float, float]:
+    """A range, both bounds included, of which no value meets any of the rules: the usual case, told by two comparisons.
+
+    Where the values that meet them leave no such range, it is empty: its lower bound is above the upper one.
+    """
+    low, high = -inf, inf
+    for rule in rules:
+        match rule.operator:
+            case Operator.GT:
+                high = min(high, rule.threshold)
+            case Operator.GTE:
+                high = min(high, nextafter(rule.threshold, -inf))
+            case Operator.LT:
+                low = max(low, rule.threshold)
+            case Operator.LTE:
+                low = max(low, nextafter(rule.threshold, inf))
+            case Operator.NOT_BETWEEN if rule.threshold_high is not None:
+                low, high = max(low, rule.threshold), min(high, rule.threshold_high)
+            case Operator.EQ | Operator.BETWEEN:
+                return inf, -inf
+    return low, high
 
 
 def fault(operator: Operator, threshold: float, threshold_high: float | None) -> str | None:
