@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.parts import require
-from tests.plant import SECRET
+from tests.plant import SECRET, Plant, furnish, settings_for
+from webmacs.cli.setting import opened_storage
 
 Configure = Callable[..., Path]
 
@@ -49,6 +50,23 @@ def configure(tmp_path: Path) -> Configure:
 def config(configure: Configure, storage_url: str) -> Path:
     """A configuration on each storage in turn."""
     return configure(storage_url)
+
+
+@pytest.fixture
+def nowhere(configure: Configure) -> Path:
+    """A configuration without a storage: for what is refused before one is looked for."""
+    return configure("sqlite:///nowhere.db")
+
+
+@pytest.fixture
+def plant(config: Path, storage_url: str, tmp_path: Path) -> Plant:
+    """The usual plant in that storage; for tests that are no coroutines, as commands run a loop of their own."""
+
+    async def fill() -> Plant:
+        async with opened_storage(settings_for(storage_url, tmp_path), new=True) as storage:
+            return await furnish(storage)
+
+    return asyncio.run(fill())
 
 
 @pytest.fixture

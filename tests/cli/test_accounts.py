@@ -8,37 +8,16 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from click.testing import CliRunner, Result
 
 from tests.cli.conftest import Configure, files_in
 from tests.cli.process import ended
+from tests.cli.runner import complaint, done, run
 from tests.plant import PASSWORD, Server
-from webmacs.cli import main
 from webmacs.model import Role
 from webmacs.storage import migrate
 
 SEEN_WITHIN_S = 1.0
 EMAIL = "new@example.org"
-
-
-def run(*arguments: str | Path, stdin: str = "") -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=stdin)
-
-
-def done(*arguments: str | Path, stdin: str = "") -> str:
-    """What a command that succeeds prints on standard output."""
-    result = run(*arguments, stdin=stdin)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def complaint(*arguments: str | Path, stdin: str = "") -> str:
-    """The one line of a command that fails."""
-    result = run(*arguments, stdin=stdin)
-    assert result.exit_code == 1, result.output
-    assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    return line.removeprefix("Error: ")
 
 
 def add(config: Path, email: str = EMAIL, role: str = "admin") -> None:

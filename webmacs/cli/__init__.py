@@ -17,6 +17,8 @@ COMMANDS: Final = {
     "serve": ("webmacs.cli.serve", "Run the server until it is told to stop (SIGTERM or Ctrl-C)."),
     "user": ("webmacs.cli.user", "Add, list and remove users, and change passwords."),
     "token": ("webmacs.cli.token", "Issue, list and revoke API tokens."),
+    "rule": ("webmacs.cli.rule", "Add, list and remove rules: alarms on thresholds."),
+    "webhook": ("webmacs.cli.webhook", "Add, list, test and remove webhooks; see their deliveries."),
     "doctor": ("webmacs.cli.doctor", "Check an installation: what is wrong, and how to mend it."),
     "migrate": ("webmacs.cli.migrate", "Bring the storage's schema up to date."),
 }

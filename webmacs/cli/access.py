@@ -13,13 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 
 from webmacs.auth import Authenticator
-from webmacs.catalog import Catalog
+from webmacs.catalog import Catalog, Snapshot
 from webmacs.cli.feed import ANSWER_S, STREAM, UNAUTHORIZED, SignIn, detail_of, explain
 from webmacs.clock import SystemClock
 from webmacs.config import Settings
 from webmacs.errors import AuthError, ConfigError, NotFound, StorageError, WebmacsError
 from webmacs.extensions import load_storage
-from webmacs.model import Role
+from webmacs.model import Role, User
 from webmacs.storage import records
 
 T = TypeVar("T")
@@ -136,6 +136,11 @@ def by_password(where: str, email: str, password: str) -> SignIn:
     return sign_in
 
 
+def first_administrator(catalog: Snapshot) -> User | None:
+    """In whose name somebody acts who may write to the installation itself; None while there is nobody."""
+    return next((user for user in catalog.users.values() if user.role is Role.ADMIN), None)
+
+
 def by_own_key(settings: Settings) -> SignIn:
     """As the first administrator of an installation on this machine, with its key; for an hour. Changes nothing."""
 
@@ -153,7 +158,7 @@ def by_own_key(settings: Settings) -> SignIn:
             ) from error
         finally:
             await storage.close()
-        administrator = next((user for user in catalog.current.users.values() if user.role is Role.ADMIN), None)
+        administrator = first_administrator(catalog.current)
         if administrator is None:
             raise NotFound("there is no administrator yet; add one with `webmacs user add EMAIL --role admin`")
         key = secret_key(settings, make=False)

@@ -138,6 +138,12 @@ def this_command() -> str:
     return shlex.quote(short_path(program))
 
 
+def suggested(command: str, config: Path | None) -> str:
+    """A command of ours for the same installation, to be pasted into a shell in the same directory."""
+    where = "" if config is None else f" --config {shlex.quote(short_path(config))}"
+    return f"`{this_command()} {command}{where}`"
+
+
 def short_path(path: Path) -> str:
     """A path as a person would type it: from here where it is below, else from the root."""
     here, whole = Path.cwd(), path.absolute()

@@ -54,6 +54,7 @@ CREATE TABLE deliveries (
 ) STRICT;
 CREATE INDEX deliveries_webhook ON deliveries (webhook_id, id);
 CREATE INDEX deliveries_pending ON deliveries (webhook_id, due_us, id) WHERE status = 'pending';
+CREATE INDEX deliveries_dead ON deliveries (webhook_id, id) WHERE status = 'dead_letter';
 CREATE INDEX deliveries_done ON deliveries (created_us) WHERE status <> 'pending';
 
 -- The log without its foreign key, for the same reason: an entry of a rule whose owner is deleted at that moment.
