@@ -1,0 +1,293 @@
+"""kill -9 under load, with a rule on every reading: no reading without its alarm, no alarm without its reading.
+
+Both are in one transaction, so there is no moment between them; and whatever became of the process that asked for a
+delivery, another one makes it, under the same id. `WEBMACS_TEST_KILLS` says how often to kill, `-s` shows what came of
+it:
+
+    WEBMACS_TEST_KILLS=30 pytest -s -o faulthandler_timeout=900 tests/test_kill.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+import uuid
+from asyncio.subprocess import Process
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.cli.process import bare_environment
+from tests.plant import SECRET, Plant, furnish, now_us, settings_for
+from tests.webhooks.receivers import read_request, reply
+from webmacs.extensions import load_storage
+from webmacs.model import Action, Operator, Role
+from webmacs.storage import webhooks
+from webmacs.storage.base import Storage
+from webmacs.storage.rules import add_rule
+from webmacs.tasks import end
+
+KILLS = int(os.environ.get("WEBMACS_TEST_KILLS", "15"))
+EVENTS = 6
+SENDERS = 6
+PAUSE_S = 0.015  # between two batches of a sender
+DEADLINE_S = 120.0
+THRESHOLD_EXCEEDED = "sensor.threshold_exceeded"
+WAITING = "SELECT count(*) FROM deliveries WHERE status = 'pending'"
+
+CONFIGURATION = """
+[server]
+port = {port}
+[auth]
+secret_key = "{secret}"
+[storage]
+url = "{url}"
+[webhooks]
+allowed_networks = ["127.0.0.0/8"]
+concurrency = 8
+attempts = 1000
+first_retry_s = 0.1
+max_retry_s = 0.5
+timeout_s = 2.0
+[logging]
+level = "warning"
+"""
+
+
+class Server:
+    """`webmacs serve`, again and again on the same port and storage."""
+
+    def __init__(self, url: str, directory: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._directory = directory
+        self._config, self.log = directory / "webmacs.toml", directory / "log"
+        self._config.write_text(CONFIGURATION.format(port=self.port, secret=SECRET, url=url), "utf-8")
+        self._config.chmod(0o600)
+        self._process: Process | None = None
+
+    async def start(self) -> None:
+        """Return when the process runs, which is long before it listens."""
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "webmacs", "serve", "--config", str(self._config)),
+                stderr=log,
+                cwd=self._directory,
+                env=bare_environment(),
+            )
+
+    async def until_it_listens(self) -> None:
+        assert self._process is not None
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                assert self._process.returncode is None, self.log.read_text("utf-8")
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                except OSError:
+                    await asyncio.sleep(0.02)
+                else:
+                    writer.close()
+                    return
+
+    async def end(self, how: signal.Signals = signal.SIGKILL) -> None:
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._process.send_signal(how)
+            await self._process.wait()
+
+
+class Receiver:
+    """Takes most deliveries, and counts them by id; of some it wants to hear again, in one way or the other."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._connections: set[asyncio.Task[None]] = set()
+        self.got: Counter[str] = Counter()
+        self.taken: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        """At this address."""
+        server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        try:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/alarms"
+        finally:
+            server.close()
+            await end(*self._connections)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task: Any = asyncio.current_task()
+        self._connections.add(task)
+        try:
+            while answer := self._hear((await read_request(reader)).headers["webhook-id"]):
+                writer.write(answer)
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # it was killed
+        finally:
+            writer.transport.abort()
+            self._connections.discard(task)
+
+    def _hear(self, public_id: str) -> bytes:
+        self.got[public_id] += 1
+        mood = self._chance.random()
+        if mood < 0.02:  # an answer that is lost
+            return b""
+        if mood < 0.1:
+            return reply(500)
+        if mood < 0.12:
+            return reply(503, "Retry-After: 0")
+        self.taken[public_id] += 1
+        return reply(204)
+
+
+@dataclass
+class Sender:
+    """A controller that goes on whatever happens to the server; `asks`: each batch again until it is acknowledged."""
+
+    number: int
+    asks: bool
+    plant: Plant
+    chance: random.Random
+    sent: int = 0
+    acknowledged: list[tuple[str, float]] = field(default_factory=list)
+    stopped: bool = False
+
+    async def run(self, port: int) -> None:
+        url = f"http://127.0.0.1:{port}/ws/controller/telemetry"
+        pending: dict[str, Any] | None = None
+        async with aiohttp.ClientSession() as client:
+            while not self.stopped or pending:
+                try:
+                    token = self.plant.tokens[Role.OPERATOR]
+                    async with client.ws_connect(url, params={"token": token}, timeout=_TIMEOUT) as link:
+                        while not self.stopped or pending:
+                            pending = pending or self._batch()
+                            await link.send_json(pending)
+                            if self.asks:
+                                await self._acknowledgement(link, pending)
+                            pending = None
+                            await asyncio.sleep(self.chance.uniform(0, 2 * PAUSE_S))
+                except (aiohttp.ClientError, OSError, EOFError):
+                    await asyncio.sleep(0.02)
+
+    def _batch(self) -> dict[str, Any]:
+        """Readings of some events, one each, so that each of them is held against its rule; no value comes twice."""
+        events = self.chance.sample(self.plant.linked, self.chance.randint(1, EVENTS))
+        first, self.sent = self.sent, self.sent + len(events)
+        values = [float(self.number * 1_000_000 + first + place) for place in range(len(events))]
+        items = [{"value": value, "event_public_id": event} for value, event in zip(values, events, strict=True)]
+        return {"datapoints": items, **({"batch_id": str(uuid.uuid4())} if self.asks else {})}
+
+    async def _acknowledgement(self, link: aiohttp.ClientWebSocketResponse, batch: dict[str, Any]) -> None:
+        message = await link.receive()
+        if message.type is not aiohttp.WSMsgType.TEXT:
+            raise EOFError
+        answer = json.loads(message.data)
+        assert (answer["type"], answer["batch_id"]) == ("ack", batch["batch_id"]), answer
+        assert answer["accepted"] == len(batch["datapoints"]), answer
+        self.acknowledged += [(item["event_public_id"], item["value"]) for item in batch["datapoints"]]
+
+
+_TIMEOUT = aiohttp.ClientWSTimeout(ws_receive=DEADLINE_S, ws_close=1.0)
+
+
+@asynccontextmanager
+async def furnished(url: str, directory: Path, receiver_url: str) -> AsyncIterator[tuple[Storage, Plant]]:
+    """A storage with a rule without cooldown on each event, met by every value; beside the server that uses it."""
+    storage = load_storage(settings_for(url, directory))
+    await storage.open()
+    try:
+        plant = await furnish(storage, events=EVENTS)
+        for number, event in enumerate(plant.linked):
+            await add_rule(
+                storage,
+                name=f"rule {number}",
+                event=event,
+                operator=Operator.GTE,
+                threshold=0.0,
+                action=Action.WEBHOOK,
+                cooldown_s=0,
+                now_us=now_us(),
+            )
+        await webhooks.add_webhook(storage, url=receiver_url, events=[THRESHOLD_EXCEEDED], now_us=now_us())
+        yield storage, plant
+    finally:
+        await storage.close()
+
+
+async def drained(storage: Storage) -> None:
+    """Wait until no delivery waits any more."""
+    async with asyncio.timeout(DEADLINE_S):
+        while (await storage.fetch(WAITING))[0][0]:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.1)
+
+
+async def test_whatever_is_killed_each_reading_has_its_alarm_and_each_alarm_arrives(
+    storage_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    chance, began = random.Random(3), time.monotonic()
+    receiver = Receiver(random.Random(4))
+    async with receiver.listening() as url, furnished(storage_url, tmp_path, url) as (storage, plant):
+        server = Server(storage_url, tmp_path)
+        senders = [Sender(number, number % 2 == 0, plant, random.Random(number)) for number in range(1, SENDERS + 1)]
+        sending = [asyncio.create_task(sender.run(server.port)) for sender in senders]
+        try:
+            for _ in range(KILLS):
+                await server.start()
+                if chance.random() < 0.9:  # else while it starts
+                    await server.until_it_listens()
+                await asyncio.sleep(chance.uniform(0, 1.5))
+                await server.end()
+            await server.start()
+            await server.until_it_listens()
+            await asyncio.sleep(0.5)
+            for sender in senders:
+                sender.stopped = True
+            await asyncio.wait_for(asyncio.gather(*sending), DEADLINE_S)
+            await drained(storage)
+            await server.end(signal.SIGTERM)
+        finally:
+            await server.end()
+            await end(*sending)
+        names: dict[int, str] = dict(await storage.fetch("SELECT id, public_id FROM events"))
+        readings = Counter(
+            (names[event_id], value)
+            for event_id, value in await storage.fetch("SELECT event_id, value FROM datapoints")
+        )
+        rows = await storage.fetch("SELECT public_id, payload, status FROM deliveries")
+    payloads = [json.loads(payload) for _, payload, _ in rows]
+    alarms = Counter((payload["sensor"], payload["value"]) for payload in payloads)
+    ids = {public_id for public_id, _, _ in rows}
+    again = sum(receiver.got.values()) - len(receiver.got)
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:  # there is none in a process of xdist
+        reporter.write_line(
+            f"\n{KILLS} kills in {time.monotonic() - began:.0f} s: {readings.total()} readings that match - {len(rows)}"
+            f" delivery rows = {readings.total() - len(rows)}; {len(receiver.got)} ids received, {again} times again",
+        )
+    # Each reading and its alarm, one for one, none of them twice.
+    assert readings == alarms
+    assert set(readings.values()) == {1}
+    # What was acknowledged is there.
+    assert not Counter(pair for sender in senders for pair in sender.acknowledged) - readings
+    assert all(sender.acknowledged for sender in senders if sender.asks)
+    # Each alarm has arrived, under the one id that it has; nothing else has.
+    assert len(ids) == len(rows)
+    assert set(receiver.taken) == ids
+    assert set(receiver.got) == ids
+    assert {status for _, _, status in rows} == {"delivered"}
+    assert "Traceback" not in server.log.read_text("utf-8")
