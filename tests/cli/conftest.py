@@ -53,6 +53,12 @@ def config(configure: Configure, storage_url: str) -> Path:
 
 
 @pytest.fixture
+def open_config(configure: Configure, storage_url: str) -> Path:
+    """A configuration on each storage in turn, with which webhooks may reach loopback."""
+    return configure(storage_url, "[webhooks]", 'allowed_networks = ["127.0.0.0/8"]')
+
+
+@pytest.fixture
 def nowhere(configure: Configure) -> Path:
     """A configuration without a storage: for what is refused before one is looked for."""
     return configure("sqlite:///nowhere.db")

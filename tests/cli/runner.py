@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import re
@@ -9,12 +10,16 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from click.testing import CliRunner, Result
 
 from tests.cli.process import bare_environment
 from webmacs.cli import main
+
+T = TypeVar("T")
 
 
 def run(*arguments: str | Path, stdin: str | bytes = "") -> Result:
@@ -55,6 +60,11 @@ def misuse(*arguments: str | Path) -> str:
 def rows(*arguments: str | Path) -> list[list[str]]:
     """The lines of a list, by column."""
     return [line.split("\t") for line in done(*arguments).splitlines()]
+
+
+async def beside(command: Callable[..., T], *arguments: str | Path, **options: str) -> T:
+    """What one of these says of a command that runs while this loop goes on: it has one of its own, in a thread."""
+    return await asyncio.to_thread(command, *arguments, **options)
 
 
 def on_terminal(*arguments: str | Path, cwd: Path, width: int) -> list[str]:

@@ -8,60 +8,21 @@ import hmac
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from tests.cli.conftest import Configure, until
+from tests.cli.hooks import ALARM, DEADLINE_S, receiving
 from tests.cli.process import Command, started
-from tests.cli.runner import done, said
+from tests.cli.runner import beside, done, said
 from tests.plant import Plant, furnish
 from webmacs.model import Delivery, DeliveryStatus, Role
 from webmacs.storage import deliveries
 from webmacs.storage.base import Storage
 from webmacs.tasks import end
-
-DEADLINE_S = 60.0
-ALARM = ("--event", "sensor.threshold_exceeded")
-
-
-@dataclass
-class Receiver:
-    """Remembers what came; answers what is next in `answers`, and 200 when nothing is left there."""
-
-    answers: list[int] = field(default_factory=list)
-    url: str = ""
-    calls: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-
-    async def handle(self, request: web.Request) -> web.Response:
-        headers = {name.lower(): text for name, text in request.headers.items()}
-        self.calls.append((headers, await request.read()))
-        return web.Response(status=self.answers.pop(0) if self.answers else 200)
-
-    async def until(self, count: int) -> None:
-        """Wait until there were so many calls."""
-        await until(lambda: len(self.calls) >= count, DEADLINE_S)
-
-    @property
-    def ids(self) -> list[str]:
-        """Of each call, which delivery it was."""
-        return [headers["webhook-id"] for headers, _ in self.calls]
-
-
-@asynccontextmanager
-async def receiving(*answers: int) -> AsyncIterator[Receiver]:
-    """A receiver on loopback, whose URL has something secret in each of its parts."""
-    receiver = Receiver(list(answers))
-    app = web.Application()
-    app.router.add_post("/{path:.*}", receiver.handle)
-    async with TestServer(app) as server:
-        url = str(server.make_url("/CANARY-path?key=CANARY-query"))
-        receiver.url = url.replace("://", "://CANARY-user:CANARY-password@")
-        yield receiver
 
 
 @dataclass(frozen=True)
@@ -76,11 +37,11 @@ class Site:
 
     async def webmacs(self, *arguments: str, stdin: str = "") -> str:
         """What a command prints."""
-        return await asyncio.to_thread(done, *arguments, "--config", self.config, stdin=stdin)
+        return await beside(done, *arguments, "--config", self.config, stdin=stdin)
 
     async def notes(self, *arguments: str) -> str:
         """What a command says beside that."""
-        return await asyncio.to_thread(said, *arguments, "--config", self.config)
+        return await beside(said, *arguments, "--config", self.config)
 
     @asynccontextmanager
     async def sending(self, value: float, event: int = 0) -> AsyncIterator[None]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.cli.hooks import change
 from tests.cli.runner import complaint, done, misuse, on_terminal, rows, run, said
-from tests.plant import Plant, now_us, settings_for
-from webmacs.cli.setting import opened_storage
+from tests.plant import Plant, now_us
 from webmacs.model import Delivery, DeliveryStatus, NewDelivery
 from webmacs.storage import deliveries, webhooks
 from webmacs.storage.base import Storage
@@ -26,16 +23,6 @@ IDS = {
     DeliveryStatus.DEAD_LETTER: "bbbb3333-0000-4000-8000-000000000003",
 }
 RECEIVER = "http://203.0.113.7/"
-
-
-def change(url: str, work: Callable[[Storage], Any]) -> None:
-    """Do something to the storage."""
-
-    async def do() -> None:
-        async with opened_storage(settings_for(url, Path())) as storage:
-            await work(storage)
-
-    asyncio.run(do())
 
 
 async def ask(storage: Storage, *public_ids: str, webhook_id: int = 1, event: str = "sensor.reading") -> None:

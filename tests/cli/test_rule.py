@@ -9,25 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Configure
+from tests.cli.hooks import snapshot
 from tests.cli.runner import complaint, done, misuse, on_terminal, rows, run, said
 from tests.plant import Plant, settings_for
-from webmacs.catalog import Snapshot
 from webmacs.cli.setting import opened_storage
 from webmacs.model import Action, Operator, Role, Rule, WebhookEvent
 from webmacs.storage import accounts, records
 from webmacs.storage.rules import fired
 
 ABOVE = ("--event", "Sensor 0", "--above", "5")
-
-
-def snapshot(url: str) -> Snapshot:
-    """The configuration as a server would read it."""
-
-    async def read() -> Snapshot:
-        async with opened_storage(settings_for(url, Path())) as storage:
-            return await records.snapshot(storage, 0)
-
-    return asyncio.run(read())
 
 
 def only_rule(url: str) -> Rule:

@@ -10,6 +10,7 @@ import click
 
 from webmacs.cli.names import SHORT_ID, printable
 from webmacs.errors import NotFound
+from webmacs.model import WebhookEvent
 
 T = TypeVar("T")
 
@@ -47,6 +48,14 @@ def chosen(what: str, wanted: str, candidates: Sequence[Candidate[T]], *, secret
         raise click.ClickException(f"{said} may be {_listed(found)}; say more of the {what} that is meant")
     there = f"there are {_listed(candidates)}" if candidates else "there is none at all"
     raise NotFound(f"no {what} is called {said}; {there}")
+
+
+def webhook_event(text: str) -> WebhookEvent:
+    """The event of a command line, in either spelling. Raises `click.ClickException`."""
+    try:
+        return WebhookEvent.spelled(text)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def short_id(public_id: str) -> str:

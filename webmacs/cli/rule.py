@@ -9,14 +9,15 @@ import click
 
 from webmacs.catalog import Snapshot
 from webmacs.cli.access import first_administrator
-from webmacs.cli.choice import Candidate, chosen, short_id
+from webmacs.cli.choice import Candidate, chosen, short_id, webhook_event
+from webmacs.cli.condition import Bounds, condition_options, given_condition
 from webmacs.cli.listing import Entry, ago, iso, lines_option, show
 from webmacs.cli.names import printable
 from webmacs.cli.setting import config_option, opened_storage, runs, settings_from, suggested
 from webmacs.clock import SystemClock
 from webmacs.errors import Conflict
-from webmacs.model import Action, Event, Operator, Rule, WebhookEvent
-from webmacs.pipeline.thresholds import fault, words
+from webmacs.model import Action, Event, Rule, WebhookEvent
+from webmacs.pipeline.thresholds import words
 from webmacs.storage import records, rules
 from webmacs.storage.base import Storage
 
@@ -24,17 +25,6 @@ MAX_NAME: Final = 255
 MAX_COOLDOWN_S: Final = 2**31 - 1
 HEADINGS: Final = ("ID", "Rule", "State", "Cooldown", "Last fired")
 _DEFAULT: Final = WebhookEvent.THRESHOLD_EXCEEDED
-_CONDITIONS: Final = {
-    "above": Operator.GT,
-    "below": Operator.LT,
-    "at_least": Operator.GTE,
-    "at_most": Operator.LTE,
-    "equals": Operator.EQ,
-    "between": Operator.BETWEEN,
-    "outside": Operator.NOT_BETWEEN,
-}
-
-Bounds = float | tuple[float, float] | None
 
 
 @click.group("rule")
@@ -48,16 +38,10 @@ def command() -> None:
 @command.command("add")
 @click.argument("name")
 @click.option("--event", required=True, help="What to watch: the name of an event, a part that no other has, or an id.")
-@click.option("--above", type=float, metavar="X", help="Fire on values greater than X.")
-@click.option("--below", type=float, metavar="X", help="Fire on values less than X.")
-@click.option("--at-least", type=float, metavar="X", help="Fire on X and above.")
-@click.option("--at-most", type=float, metavar="X", help="Fire on X and below.")
-@click.option("--equals", type=float, metavar="X", help="Fire on X, to a billionth.")
-@click.option("--between", type=float, nargs=2, metavar="LOW HIGH", help="Fire from LOW to HIGH, both included.")
-@click.option("--outside", type=float, nargs=2, metavar="LOW HIGH", help="Fire below LOW and above HIGH.")
+@condition_options
 @click.option(
     "--action",
-    type=click.Choice([action.value for action in Action]),
+    type=click.Choice([Action.LOG.value, Action.WEBHOOK.value]),
     default=Action.LOG.value,
     show_default=True,
     help="Write a warning into the log, or call the webhooks that want to hear of it.",
@@ -95,7 +79,7 @@ async def add(
       webmacs rule add "Reactor too hot" --event "Reactor temperature" --above 80
       webmacs rule add Leak --event pressure --outside 0.8 1.2 --action webhook
     """  # noqa: D301 - click wants the character itself
-    operator, low, high = _condition(bounds)
+    condition = given_condition(bounds)
     if not name.strip() or not name.isprintable() or len(name) > MAX_NAME:
         raise click.ClickException(f"a rule's name has 1 to {MAX_NAME} printable characters")
     told = None if emits is None else webhook_event(emits)
@@ -110,9 +94,9 @@ async def add(
                 storage,
                 name=name,
                 event=watched.public_id,
-                operator=operator,
-                threshold=low,
-                threshold_high=high,
+                operator=condition.operator,
+                threshold=condition.low,
+                threshold_high=condition.high,
                 action=Action(action),
                 emits=told,
                 enabled=not disabled,
@@ -185,20 +169,12 @@ def describe(rule: Rule, catalog: Snapshot) -> str:
     """What a rule watches, and what it does then."""
     event = catalog.events_by_id[rule.event_id]
     does = f"tells webhooks of {_told(rule)}" if rule.action is Action.WEBHOOK else "logs a warning"
-    return printable(f"{event.name} {condition(rule, event.unit)}, {does}")
+    return printable(f"{event.name} {fires_when(rule, event.unit)}, {does}")
 
 
-def condition(rule: Rule, unit: str) -> str:
+def fires_when(rule: Rule, unit: str) -> str:
     """A rule's condition as a person reads it, with the unit."""
     return f"{words(rule)} {unit}".rstrip()
-
-
-def webhook_event(text: str) -> WebhookEvent:
-    """The event of a command line, in either spelling. Raises `click.ClickException`."""
-    try:
-        return WebhookEvent.spelled(text)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
 
 
 def find_event(catalog: Snapshot, wanted: str) -> Event:
@@ -212,20 +188,6 @@ async def _found(storage: Storage, wanted: str) -> tuple[Rule, Snapshot]:
     return chosen(
         "rule", wanted, [Candidate(rule, rule.public_id, rule.name, rule.name) for rule in catalog.rules]
     ), catalog
-
-
-def _condition(bounds: dict[str, Bounds]) -> tuple[Operator, float, float | None]:
-    """The one condition of a command line."""
-    given = {name: value for name, value in bounds.items() if value is not None}
-    options = ["--" + name.replace("_", "-") for name in (given or _CONDITIONS)]
-    if len(given) != 1:
-        raise click.UsageError(f"when does it fire? Give one of {', '.join(options)}")
-    ((name, value),) = given.items()
-    low, high = value if isinstance(value, tuple) else (value, None)
-    wrong = fault(_CONDITIONS[name], low, high)
-    if wrong is not None:
-        raise click.ClickException(f"{options[0]} {low:g}{'' if high is None else f' {high:g}'}: {wrong}")
-    return _CONDITIONS[name], low, high
 
 
 def _told(rule: Rule) -> WebhookEvent:
@@ -249,7 +211,7 @@ def _entry(rule: Rule, catalog: Snapshot, now_us: int) -> Entry:
             rule.public_id,
             rule.name,
             event.name,
-            condition(rule, event.unit),
+            fires_when(rule, event.unit),
             rule.action.value,
             told,
             rule.cooldown_s,

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import click
 
 from webmacs.cli.access import first_administrator
-from webmacs.cli.choice import short_id
+from webmacs.cli.attempt import test
+from webmacs.cli.choice import short_id, webhook_event
 from webmacs.cli.delivery import deliveries, redeliver
-from webmacs.cli.listing import Entry, ago, count, iso, lines_option, moment, show
+from webmacs.cli.listing import Entry, ago, count, iso, lines_option, show
 from webmacs.cli.receiver import check_url, doubt, find_webhook, named, short_url
-from webmacs.cli.rule import webhook_event
+from webmacs.cli.secret import a_secret, rotate, secret_option
 from webmacs.cli.setting import config_option, opened_storage, runs, settings_from, suggested
 from webmacs.clock import SystemClock
 from webmacs.errors import Conflict
 from webmacs.model import Webhook, WebhookEvent
 from webmacs.storage import records, webhooks
 from webmacs.storage.tallies import Tally, tallies
-from webmacs.webhooks.message import announce
-from webmacs.webhooks.signing import new_secret
 
-MAX_SECRET: Final = 255
 HEADINGS: Final = ("ID", "Receiver", "State", "Waiting", "Given up", "Last delivery")
-
-secret_option = click.option(
-    "--secret-stdin", is_flag=True, help=f"Read the secret from standard input: a line of 1 to {MAX_SECRET} characters."
-)
 
 
 @click.group("webhook")
@@ -75,7 +67,7 @@ async def add(
     wanted = {webhook_event(text): text for text in reversed(events)}  # of two spellings, the first counts
     if secret_stdin and new_secret:
         raise click.UsageError("--secret-stdin brings a secret and --new-secret makes one: give one of them")
-    secret = _secret(given=secret_stdin) if secret_stdin or new_secret else None
+    secret = a_secret(from_stdin=secret_stdin) if secret_stdin or new_secret else None
     settings = settings_from(config)
     async with opened_storage(settings) as storage:
         now_us = SystemClock().now_us()
@@ -161,77 +153,8 @@ async def disable(webhook: str, config: Path | None) -> None:
     await _switch(webhook, config, enabled=False)
 
 
-@command.command("rotate")
-@click.argument("webhook")
-@secret_option
-@config_option
-@runs
-async def rotate(webhook: str, secret_stdin: bool, config: Path | None) -> None:
-    """Give a webhook a new secret, and print it.
-
-    One from standard input is not repeated. The old one stays good beside it for as long as `webhooks.rotation_s` says:
-    each delivery is signed with both.
-    """
-    settings = settings_from(config)
-    secret = _secret(given=secret_stdin)
-    async with opened_storage(settings) as storage:
-        now_us = SystemClock().now_us()
-        found = find_webhook(await records.snapshot(storage, now_us), webhook)
-        until_us = now_us + round(settings.webhooks.rotation_s * 1e6)
-        await webhooks.change_secret(storage, found.public_id, secret, old_until_us=until_us)
-    if not secret_stdin:
-        click.echo(secret)
-    old = found.secrets(now_us)
-    if not old:
-        click.echo(f"{named(found)} had no secret; from now on its deliveries are signed", err=True)
-    else:
-        click.echo(f"the old secret of {named(found)} stays good until {moment(until_us)} UTC", err=True)
-    if len(old) > 1:
-        click.echo("warning: the one before that was still good, and is no more", err=True)
-
-
-@command.command("test")
-@click.argument("webhook")
-@config_option
-@runs
-async def test(webhook: str, config: Path | None) -> None:
-    """Send a webhook a message now, and say what came of it.
-
-    The exit code is 1 when the receiver did not take it. The message looks like one of a reading, with the type that
-    stands first in the webhook's list, and has `"test": true`. It is sent once, also to a webhook that is switched off,
-    and not kept.
-    """
-    from webmacs.webhooks.attempt import Courier
-
-    settings, clock = settings_from(config), SystemClock()
-    async with opened_storage(settings) as storage:
-        found = find_webhook(await records.snapshot(storage, clock.now_us()), webhook)
-    first = found.events[0] if found.events else WebhookEvent.READING.value
-    now_us = clock.now_us()
-    (message,) = announce(
-        WebhookEvent.spelled(first),
-        [replace(found, enabled=True, events=(first,))],
-        time_us=now_us,
-        now_us=now_us,
-        sensor="test",  # none that exists: whoever overlooks the mark must not take the value for real
-        value=0.0,
-        test=True,
-    )
-    courier = Courier(settings.webhooks, clock)
-    await courier.start()
-    try:
-        began = clock.monotonic()
-        answer = await courier.send(found.url, message.public_id, message.payload.encode(), found.secrets(now_us))
-        took_ms = (clock.monotonic() - began) * 1e3
-    finally:
-        await courier.close()
-    if not answer.delivered:
-        raise click.ClickException(f"{named(found)} has not taken it ({took_ms:.0f} ms): {answer.error}")
-    click.echo(f"{named(found)} has taken it ({took_ms:.0f} ms): HTTP {answer.status}")
-
-
-command.add_command(deliveries)
-command.add_command(redeliver)
+for part in (rotate, test, deliveries, redeliver):
+    command.add_command(part)
 
 
 async def _switch(webhook: str, config: Path | None, *, enabled: bool) -> None:
@@ -241,21 +164,6 @@ async def _switch(webhook: str, config: Path | None, *, enabled: bool) -> None:
         waiting = (await tallies(storage)).get(found.id, Tally()).pending
     wait = f"; {count(waiting, 'delivery')} waiting" if waiting else ""
     click.echo(f"switched {'on' if enabled else 'off'} {named(found)}{wait}", err=True)
-
-
-def _secret(*, given: bool) -> str:
-    """A secret from standard input, or a new one."""
-    if not given:
-        return new_secret()
-    try:
-        text = sys.stdin.readline().rstrip("\r\n")
-    except UnicodeDecodeError:
-        text = ""
-    if not 1 <= len(text) <= MAX_SECRET or not text.isprintable():
-        raise click.ClickException(
-            f"a secret has 1 to {MAX_SECRET} printable characters, on one line of standard input"
-        )
-    return text
 
 
 def _entry(webhook: Webhook, tally: Tally, now_us: int, *, urls: bool) -> Entry:
