@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import web
@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from tests.cli.conftest import Certificate, Configure, files_in
 from tests.cli.process import ended
-from tests.plant import SECRET, Server, settings_for
+from tests.plant import SECRET, Server, furnish, settings_for
 from webmacs import __version__
 from webmacs.cli import checks, main
 from webmacs.cli.certificate import valid_until
@@ -25,8 +25,8 @@ from webmacs.cli.doctor import examine, secrets_of
 from webmacs.cli.serve import tls_context
 from webmacs.clock import SystemClock
 from webmacs.config import Settings
-from webmacs.model import Role
-from webmacs.storage import accounts, migrate
+from webmacs.model import Action, DeliveryStatus, NewDelivery, Operator, Role, WebhookEvent
+from webmacs.storage import accounts, deliveries, migrate, rules, webhooks
 from webmacs.storage.base import Storage
 
 DAY_S = 86_400
@@ -258,6 +258,111 @@ async def test_the_databases_clock_is_compared_with_ours(
 @pytest.mark.parametrize(("ahead_s", "grade"), [(0, Grade.OK), (-56 * 365 * DAY_S, Grade.FAIL)])
 async def test_a_clock_that_cannot_be_right_fails(configure: Configure, ahead_s: int, grade: Grade) -> None:
     assert (await report(configure("sqlite:///test.db"), At(ahead_s)))["clock"][0] is grade
+
+
+# -- rules and webhooks -------------------------------------------------------------------------------------------
+
+LOOPBACK = ("[webhooks]", 'allowed_networks = ["127.0.0.0/8"]')
+RECEIVER = "http://127.0.0.1:9/CANARY"
+
+
+async def findings(config: Path, subject: str) -> list[tuple[Grade, str]]:
+    """All findings on one subject, each with its advice."""
+    found = [finding async for finding in examine(config, SystemClock()) if finding.subject == subject]
+    return [(finding.grade, f"{finding.text}; {finding.mend}") for finding in found]
+
+
+async def rule(storage: Storage, event: str, name: str = "Hot", **more: Any) -> None:
+    await rules.add_rule(
+        storage,
+        **{"name": name, "event": event, "operator": Operator.GT, "threshold": 5.0, "action": Action.LOG, **more},
+        now_us=1,
+    )
+
+
+async def test_rules_that_are_heard_are_counted(config: Path, storage: Storage) -> None:
+    plant = await furnish(storage)
+    await rule(storage, plant.linked[0])
+    assert await findings(config, "rules") == [(Grade.OK, "1; ")]
+    await rule(storage, plant.unlinked, "Off", action=Action.WEBHOOK, enabled=False)
+    assert await findings(config, "rules") == [(Grade.OK, "2, 1 switched off; ")]
+
+
+async def test_a_rule_on_what_is_not_stored_is_a_warning(config: Path, storage: Storage) -> None:
+    plant = await furnish(storage)
+    await rule(storage, plant.unlinked)
+    _, (grade, text) = await findings(config, "rules")
+    assert grade is Grade.WARN
+    assert text == "'Hot' watches Spare, of which nothing is stored; link it to a channel of an enabled plugin instance"
+
+
+async def test_a_rule_that_tells_nobody_is_a_warning(configure: Configure, storage_url: str, storage: Storage) -> None:
+    config = configure(storage_url, *LOOPBACK)
+    plant = await furnish(storage)
+    await rule(storage, plant.linked[0], action=Action.WEBHOOK, emits=WebhookEvent.READING)
+    await webhooks.add_webhook(storage, url=RECEIVER, events=["sensor_reading"], enabled=False, now_us=1)
+    _, (grade, text) = await findings(config, "rules")
+    assert grade is Grade.WARN
+    assert text.startswith("'Hot' tells nobody: no webhook that is switched on wants to hear of sensor.reading; ")
+    (webhook,) = await webhooks.webhooks(storage)
+    await webhooks.enable_webhook(storage, webhook.public_id, enabled=True)
+    assert await findings(config, "rules") == [(Grade.OK, "1; ")]
+
+
+async def test_webhooks_that_may_be_reached_are_well(configure: Configure, storage_url: str, storage: Storage) -> None:
+    config = configure(storage_url, *LOOPBACK)
+    await webhooks.add_webhook(storage, url=RECEIVER, events=["sensor.reading"], now_us=1)
+    assert await findings(config, "webhooks") == [(Grade.OK, "1; ")]
+
+
+async def test_a_webhook_whose_address_is_refused_is_a_warning(config: Path, storage: Storage) -> None:
+    public_id = await webhooks.add_webhook(storage, url=RECEIVER, events=["sensor.reading"], now_us=1)
+    _, (grade, text) = await findings(config, "webhooks")
+    assert grade is Grade.WARN
+    assert text == (
+        f"nothing arrives at {public_id[:8]} http://127.0.0.1:9/…: 127.0.0.1 is not a public address (loopback), and in"
+        " no network of webhooks.allowed_networks; correct it, or remove the webhook"
+    )
+
+
+async def test_a_webhook_that_is_switched_off_is_a_warning(config: Path, storage: Storage) -> None:
+    public_id = await webhooks.add_webhook(storage, url=RECEIVER, events=["sensor.reading"], enabled=False, now_us=1)
+    _, (grade, text) = await findings(config, "webhooks")
+    assert grade is Grade.WARN
+    assert text.startswith(f"{public_id[:8]} http://127.0.0.1:9/… is switched off; `")
+    assert text.endswith(f" webhook enable {public_id[:8]} --config {config}` switches it on")
+
+
+async def test_deliveries_that_were_given_up_are_a_warning(
+    configure: Configure, storage_url: str, storage: Storage
+) -> None:
+    config = configure(storage_url, *LOOPBACK)
+    public_id = await webhooks.add_webhook(storage, url=RECEIVER, events=["sensor.reading"], now_us=1)
+    made = [NewDelivery(str(number), 1, "sensor.reading", "{}", 1) for number in range(3)]
+    await storage.write(deliveries.deliver(made))
+    dead, alive, _ = await deliveries.due(storage, 1, 1, 3)
+    await storage.write(
+        deliveries.attempted(
+            [
+                deliveries.Outcome(dead, DeliveryStatus.DEAD_LETTER, "HTTP 500", 500, 1, 1),
+                deliveries.Outcome(alive, DeliveryStatus.DELIVERED, None, 200, 1, 1),
+            ]
+        )
+    )
+    _, (grade, text) = await findings(config, "webhooks")
+    assert grade is Grade.WARN
+    assert text.startswith(f"1 delivery to {public_id[:8]} http://127.0.0.1:9/… given up; `")
+    assert f" webhook deliveries {public_id[:8]} --status dead_letter --config " in text
+
+
+async def test_the_report_has_nothing_of_a_url_that_may_be_secret(
+    config: Path, storage: Storage, tmp_path: Path
+) -> None:
+    url = "http://CANARY-user:CANARY-password@127.0.0.1:9/CANARY?CANARY"
+    await webhooks.add_webhook(storage, url=url, events=["sensor.reading"], secret="CANARY", now_us=1)
+    result = await ended("doctor", "--config", config, cwd=tmp_path)
+    assert "http://127.0.0.1:9/…" in result.out
+    assert "CANARY" not in result.out + result.err
 
 
 # -- the disk -----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from webmacs.cli import checks
+from webmacs.cli.alarms import alarms
 from webmacs.cli.checks import Finding, Grade
 from webmacs.cli.setting import config_option, configuration_file, place, runs, settings_from, short_path
 from webmacs.clock import Clock, SystemClock
@@ -31,8 +32,8 @@ _STYLES: Final = {Grade.OK: "green", Grade.WARN: "yellow", Grade.FAIL: "bold red
 async def command(config: Path | None) -> None:
     """Check an installation: what is wrong, and how to mend it.
 
-    Looks at the configuration, the key, the storage and its schema, the disk, the clocks, the accounts, the certificate
-    and the port. A line each; the exit code is 1 if any of them says FAIL. Nothing is changed.
+    Looks at the configuration, the key, the storage and its schema, the disk, the clocks, the accounts, rules and
+    webhooks, the certificate and the port. The exit code is 1 if any line says FAIL. Nothing is changed.
     """
     console = Console(highlight=False, soft_wrap=True)
     failed = False
@@ -66,7 +67,7 @@ async def examine(config: Path | None, clock: Clock) -> AsyncIterator[Finding]:
     if config is not None and secrets and checks.open_to_all(config):
         yield Finding(Grade.WARN, "configuration", f"all may read the secrets in {config}", f"chmod o-rwx {config}")
     try:
-        async for finding in _findings(settings, storage, clock):
+        async for finding in _findings(settings, storage, clock, config):
             text = finding.text
             if finding.subject == "storage" and finding.grade is Grade.FAIL:  # what a driver has written
                 for secret in secrets:
@@ -76,7 +77,7 @@ async def examine(config: Path | None, clock: Clock) -> AsyncIterator[Finding]:
         await storage.close()
 
 
-async def _findings(settings: Settings, storage: Storage, clock: Clock) -> AsyncIterator[Finding]:
+async def _findings(settings: Settings, storage: Storage, clock: Clock, config: Path | None) -> AsyncIterator[Finding]:
     yield checks.key(settings)
     there = True
     if storage.url.startswith(checks.SQLITE):
@@ -84,7 +85,7 @@ async def _findings(settings: Settings, storage: Storage, clock: Clock) -> Async
         yield checks.disk(path)
         there = checks.exists(path)
     if there:
-        async for finding in _storage(settings, storage, clock):
+        async for finding in _storage(settings, storage, clock, config):
             yield finding
     else:
         yield Finding(Grade.WARN, "storage", f"{path} is not there yet", "the first start makes it")
@@ -94,7 +95,7 @@ async def _findings(settings: Settings, storage: Storage, clock: Clock) -> Async
     yield await checks.port(settings)
 
 
-async def _storage(settings: Settings, storage: Storage, clock: Clock) -> AsyncIterator[Finding]:
+async def _storage(settings: Settings, storage: Storage, clock: Clock, config: Path | None) -> AsyncIterator[Finding]:
     where = place(storage.url)
     try:
         await storage.ping()
@@ -109,6 +110,8 @@ async def _storage(settings: Settings, storage: Storage, clock: Clock) -> AsyncI
             yield await checks.clocks(settings, storage, clock)
         if found == migrate.head():
             yield await checks.administrator(storage)
+            for finding in await alarms(settings, storage, clock.now_us(), config):
+                yield finding
     except StorageError as error:
         yield Finding(Grade.FAIL, "storage", f"{where}: {error}", "the user of storage.url must own the tables")
 
