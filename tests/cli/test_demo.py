@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
 import signal
 import socket
 import sys
 import tomllib
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -18,14 +22,18 @@ from rich.console import Console
 
 from tests.cli.conftest import files_in, until
 from tests.cli.process import Command, ended, started
+from tests.plant import settings_for
+from webmacs.cli import machine
 from webmacs.cli.demo import Exhibit, demonstrate, furnish, new_password, prepare, welcome
 from webmacs.cli.machine import Channel
+from webmacs.cli.setting import opened_storage
 from webmacs.errors import ConfigError
-from webmacs.model import Role, Write
-from webmacs.storage import accounts, records
-from webmacs.storage.base import Storage
+from webmacs.model import Action, Operator, Role, Write
+from webmacs.storage import accounts, records, rules
+from webmacs.storage.base import Row, Storage
 
 CPU_USAGE = "This machine \N{EN DASH} CPU Usage"
+ALARM = f"WARNING webmacs.stages: rule 'CPU over 80 %': {CPU_USAGE} is "
 SOURCES = [
     Channel("cpu_percent", "CPU Usage", "%", 0.0, 100.0, lambda: 1.0),
     Channel("cpu_temp", "CPU Temperature", "°C", 0.0, 110.0, lambda: 2.0),
@@ -81,7 +89,8 @@ async def test_started_again_it_goes_on_where_it_was(tmp_path: Path, port: int) 
         assert await login(again["Address"], first["Password"].split()[0]) == 200
         code, seconds = await command.stop()
         farewell = await command.rest()
-    assert (code, farewell.err) == (0, "")
+    assert code == 0
+    assert [line for line in farewell.err.splitlines() if ALARM not in line] == []  # this machine may be busy
     assert farewell.out.splitlines()[-1] == "Stopped. Start it again to go on."
     assert seconds < 2.5
 
@@ -108,23 +117,75 @@ async def test_a_second_one_in_the_same_directory_refuses_and_changes_nothing(tm
         assert (tmp_path / "demo/webmacs.toml").read_text("utf-8") == before
 
 
+async def test_a_rule_that_is_added_beside_it_fires_in_its_terminal(tmp_path: Path, port: int) -> None:
+    async with started("demo", "--port", str(port), cwd=tmp_path) as command:
+        await welcomed(command)
+        more = ("--event", "CPU Usage", "--above", "-1", "--config", "demo/webmacs.toml")
+        added = await ended("rule", "add", "Always", *more, cwd=tmp_path)
+        assert (added.code, added.err) == (0, "")
+        line = await command.says("rule 'Always'")
+    assert re.search(rf"WARNING webmacs.stages: rule 'Always': {CPU_USAGE} is [\d.]+ %, above -1$", line)
+
+
 # -- in this process ----------------------------------------------------------------------------------------------
 
 
-async def run_until_welcome(directory: Path, port: int | None) -> str:
-    """Demonstrate until the welcome is said, then end it as the terminal does; all that it said."""
-    said = io.StringIO()
+@asynccontextmanager
+async def demonstrating(directory: Path, port: int | None, said: io.StringIO | None = None) -> AsyncIterator[str]:
+    """Demonstrate, from the welcome on; then end it as the terminal does."""
+    said = said or io.StringIO()
     task = asyncio.create_task(demonstrate(directory, port, Console(file=said, soft_wrap=True)))
     await until(lambda: "Ctrl-C" in said.getvalue() or task.done())
-    os.kill(os.getpid(), signal.SIGINT)
-    await asyncio.wait_for(task, 10)
+    try:
+        yield said.getvalue()
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.wait_for(task, 10)
+
+
+async def run_until_welcome(directory: Path, port: int | None) -> str:
+    """Demonstrate until the welcome is said; all that it said."""
+    said = io.StringIO()
+    async with demonstrating(directory, port, said):
+        pass
     return said.getvalue()
+
+
+async def until_row(storage: Storage, query: str) -> list[Row]:
+    """The rows of a query, once there are any."""
+    async with asyncio.timeout(20):
+        while not (rows := await storage.fetch(query)):  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.02)
+    return rows
 
 
 async def test_it_ends_in_good_order(tmp_path: Path, port: int) -> None:
     said = await run_until_welcome(tmp_path / "demo", port)
     assert said.endswith("\nStopping …\nStopped. Start it again to go on.\n")
     assert files_in(tmp_path / "demo") == ["webmacs.db", "webmacs.db.lock", "webmacs.key", "webmacs.toml"]
+
+
+async def test_a_busy_processor_shows_in_the_terminal_and_in_the_log(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value = 80.0
+    busy = Channel("cpu_percent", "CPU Usage", "%", 0.0, 100.0, lambda: value)
+    monkeypatch.setattr(machine, "channels", lambda: [busy])
+    url = f"sqlite:///{tmp_path / 'demo' / 'webmacs.db'}"
+    async with demonstrating(tmp_path / "demo", port) as welcome:
+        assert "The rule 'CPU over 80 %' warns here when the processor is busy, once a minute." in welcome.splitlines()
+        async with opened_storage(settings_for(url, tmp_path)) as storage:
+            await until_row(storage, "SELECT 1 FROM datapoints")
+            assert await storage.fetch("SELECT 1 FROM logs WHERE content LIKE 'rule%'") == []
+            value = 93.4
+            ((owner, content, kind),) = await until_row(
+                storage, "SELECT user_id, content, logging_type FROM logs WHERE content LIKE 'rule%'"
+            )
+            users = (await records.snapshot(storage, 0)).users_by_id
+    text = f"rule 'CPU over 80 %': {CPU_USAGE} is 93.4 %, above 80"
+    assert (content, kind, users[owner].email) == (text, "warning", "admin@webmacs.example")
+    heard = capsys.readouterr().err
+    assert [line.partition("WARNING ")[2] for line in heard.splitlines()] == [f"webmacs.stages: {text}"]
 
 
 async def test_another_port_is_remembered(tmp_path: Path, port: int) -> None:
@@ -221,6 +282,49 @@ async def test_an_experiment_that_was_stopped_stays_stopped(storage: Storage) ->
     assert [experiment.stopped_us for experiment in snapshot.experiments] == [2]
 
 
+async def test_the_rule_comes_with_its_channel(storage: Storage) -> None:
+    assert not (await furnish(storage, SOURCES[1:], 1)).alarmed
+    exhibit = await furnish(storage, SOURCES, 2)
+    assert exhibit.alarmed
+    (rule,) = await rules.rules(storage)
+    boss, _ = await accounts.user_by_email(storage, exhibit.administrator)
+    assert (rule.name, rule.operator, rule.threshold, rule.action) == ("CPU over 80 %", Operator.GT, 80.0, Action.LOG)
+    assert (rule.cooldown_s, rule.user_id) == (60, boss.id)
+    assert (await records.snapshot(storage, 3)).events_by_id[rule.event_id].name == CPU_USAGE
+
+
+async def test_a_rule_that_somebody_removed_stays_away(storage: Storage) -> None:
+    await furnish(storage, SOURCES, 1)
+    (rule,) = await rules.rules(storage)
+    await rules.remove_rule(storage, rule.public_id)
+    assert not (await furnish(storage, SOURCES, 2)).alarmed
+    assert await rules.rules(storage) == []
+
+
+async def test_a_rule_that_somebody_changed_stays_as_it_is(storage: Storage) -> None:
+    await furnish(storage, SOURCES, 1)
+    (rule,) = await rules.rules(storage)
+    await rules.enable_rule(storage, rule.public_id, enabled=False)
+    assert not (await furnish(storage, SOURCES, 2)).alarmed
+    assert await rules.rules(storage) == [replace(rule, enabled=False)]
+
+
+async def test_a_rule_of_that_name_is_enough(storage: Storage) -> None:
+    """A start that was cut short has left the rule and not yet the channel."""
+    event = await records.add_event(storage, name=CPU_USAGE, unit="%", now_us=1)
+    own = await rules.add_rule(
+        storage,
+        name="CPU over 80 %",
+        event=event,
+        operator=Operator.GTE,
+        threshold=81.0,
+        action=Action.LOG,
+        now_us=1,
+    )
+    assert (await furnish(storage, SOURCES, 2)).alarmed
+    assert [rule.public_id for rule in await rules.rules(storage)] == [own]
+
+
 async def test_an_administrator_who_is_there_is_enough(storage: Storage) -> None:
     await accounts.add_user(
         storage, email="boss@example.org", username="boss", password_hash="x", role=Role.ADMIN, now_us=1
@@ -242,4 +346,6 @@ def test_the_welcome_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     text = welcome("http://127.0.0.1:8000", exhibit, Path("demo/webmacs.toml")).plain
     assert "\n  .venv/bin/webmacs watch --config demo/webmacs.toml\n" in text
     assert "secret" in text
+    assert max(map(len, text.splitlines())) <= 80
     assert "wm_hidden" not in text
+    assert "The rule" not in text

@@ -24,8 +24,8 @@ from webmacs.cli.serve import refusal, run, running
 from webmacs.cli.setting import one_line, plainly, short_path, this_command, until_told_to_stop
 from webmacs.config import Settings, load_settings
 from webmacs.errors import ConfigError, Conflict, NotFound, WebmacsError
-from webmacs.model import Role, User
-from webmacs.storage import accounts, records
+from webmacs.model import Action, Operator, Role, User
+from webmacs.storage import accounts, records, rules
 from webmacs.storage.base import Storage
 from webmacs.tasks import end
 
@@ -35,6 +35,10 @@ MACHINE: Final = "machine@webmacs.example"
 INSTANCE: Final = "This machine"
 EXPERIMENT: Final = "First look"
 INTERVAL_S: Final = 0.5
+RULE: Final = "CPU over 80 %"
+RULE_CHANNEL: Final = "cpu_percent"
+RULE_THRESHOLD: Final = 80.0
+RULE_COOLDOWN_S: Final = 60
 
 CONFIGURATION: Final = """\
 # Made by `webmacs demo`, yours to change. Every key and its default: config.example.toml.
@@ -47,6 +51,9 @@ shutdown_timeout_s = 1.0
 [storage]
 url = "sqlite:///webmacs.db"
 
+[webhooks]
+allowed_networks = ["127.0.0.0/8", "::1/128"]  # receivers on this very machine, to try them
+
 [logging]
 level = "warning"
 """
@@ -56,12 +63,16 @@ _LETTERS: Final = "abcdefghijkmnpqrstuvwxyz23456789"  # none that looks like ano
 
 @dataclass(frozen=True, slots=True)
 class Exhibit:
-    """What the demonstration shows. `password` is None when the administrator was there before."""
+    """What the demonstration shows. `password` is None when the administrator was there before.
+
+    `alarmed`: the rule is there, and switched on.
+    """
 
     administrator: str
     password: str | None
     token: str
     events: dict[str, str]
+    alarmed: bool = False
 
 
 @click.command("demo")
@@ -147,18 +158,19 @@ def prepare(config: Path, port: int | None) -> Settings:
 async def furnish(storage: Storage, sources: Collection[machine.Channel], now_us: int) -> Exhibit:
     """Put in what is missing: an administrator, an account for the machine, its channels and events, an experiment.
 
-    What is there stays as it is, also where somebody changed it.
+    What is there stays as it is, also where somebody changed it. The rule comes with its channel, and not again.
     """
     password = None
-    administrator = next((user.email for user in await accounts.users(storage) if user.role is Role.ADMIN), None)
+    administrator = next((user for user in await accounts.users(storage) if user.role is Role.ADMIN), None)
     if administrator is None:
-        administrator, password = ADMINISTRATOR, new_password()
-        await _account(storage, administrator, password, Role.ADMIN, now_us)
+        password = new_password()
+        administrator = await _account(storage, ADMINISTRATOR, password, Role.ADMIN, now_us)
     token = await _fresh_token(storage, now_us)
-    events = await _channels(storage, sources, now_us)
+    events = await _channels(storage, sources, administrator, now_us)
+    alarmed = any(rule.name == RULE and rule.enabled for rule in await rules.rules(storage))
     with contextlib.suppress(Conflict):  # it ran before and was stopped, or another one runs
         await experiments.start(storage, name=EXPERIMENT, now_us=now_us)
-    return Exhibit(administrator, password, token, events)
+    return Exhibit(administrator.email, password, token, events, alarmed)
 
 
 def new_password() -> str:
@@ -175,6 +187,7 @@ def welcome(address: str, exhibit: Exhibit, config: Path) -> Text:
     else:
         password = [(exhibit.password, "bold"), ("   (shown this once)", "dim")]
     what = f"{len(exhibit.events)} readings of this machine, twice a second"
+    alarm = f"\n\nThe rule {RULE!r} warns here when the processor is busy, once a minute."
     return Text.assemble(
         ("\nWebMACS is running.\n\n", "bold"),
         ("  Address    ", "dim"),
@@ -187,7 +200,8 @@ def welcome(address: str, exhibit: Exhibit, config: Path) -> Text:
         what,
         "\n\nWatch it from another terminal:\n\n  ",
         (f"{me} watch --config {file}", "green"),
-        ("\n\nCtrl-C stops it.", "dim"),
+        alarm if exhibit.alarmed else "",
+        ("\n\nCtrl-C stops it.\n", "dim"),
     )
 
 
@@ -217,7 +231,9 @@ async def _fresh_token(storage: Storage, now_us: int) -> str:
     return text
 
 
-async def _channels(storage: Storage, sources: Collection[machine.Channel], now_us: int) -> dict[str, str]:
+async def _channels(
+    storage: Storage, sources: Collection[machine.Channel], administrator: User, now_us: int
+) -> dict[str, str]:
     """The event that each channel of this machine is linked to; channels and events that are missing are made."""
     plugin = await records.plugin_named(storage, INSTANCE) or await records.add_plugin(
         storage, plugin_id="system", instance_name=INSTANCE, now_us=now_us
@@ -237,6 +253,8 @@ async def _channels(storage: Storage, sources: Collection[machine.Channel], now_
             max_value=source.max_value,
             now_us=now_us,
         )
+        if source.id == RULE_CHANNEL:
+            await _rule(storage, event, administrator, now_us)
         await records.add_channel(
             storage,
             plugin=plugin,
@@ -248,3 +266,19 @@ async def _channels(storage: Storage, sources: Collection[machine.Channel], now_
         )
         linked[source.id] = event
     return {source.id: public_id for source in sources if (public_id := linked[source.id]) is not None}
+
+
+async def _rule(storage: Storage, event: str, administrator: User, now_us: int) -> None:
+    """An alarm on the processor, unless there is a rule of that name."""
+    with contextlib.suppress(Conflict):
+        await rules.add_rule(
+            storage,
+            name=RULE,
+            event=event,
+            operator=Operator.GT,
+            threshold=RULE_THRESHOLD,
+            action=Action.LOG,
+            cooldown_s=RULE_COOLDOWN_S,
+            user_id=administrator.id,
+            now_us=now_us,
+        )
