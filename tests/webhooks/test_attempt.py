@@ -7,7 +7,7 @@ import logging
 import math
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -39,6 +39,8 @@ from webmacs.webhooks.attempt import Answer, retry_after_s
 
 SOON_S = 0.3
 """A deadline that is meant to pass."""
+SURE_S = 3.0
+"""One that is meant to pass, but not before a first answer."""
 MEGABYTE = 1_000_000
 
 
@@ -353,22 +355,26 @@ async def test_a_gigabyte_is_not_read(kind: str) -> None:
     assert receiver.sent < 20 * MEGABYTE, "what the kernel takes, and no more"
 
 
-@pytest.mark.parametrize(
-    ("head", "more"),
-    [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b""),
-        (CHUNKED, b"1\r\nx\r\n"),
-        (CHUNKED + b"1;", b"extension"),
-        (CHUNKED, b"0"),
-        (CHUNKED + b"0\r\n", b""),
-    ],
-    ids=["bytes", "nothing more", "chunks", "extension", "zeros", "no end"],
-)
-async def test_the_status_decides_however_slowly_the_rest_comes(head: bytes, more: bytes) -> None:
-    async with listening(trickling(head, more)) as receiver, courier(timeout_s=SOON_S) as sender:
-        assert await sender.send(receiver.url(), "id", b"{}", []) == Answer(200, None, None)
-        await receiver.until(lambda: receiver.ended == 1)
+SLOW_BODIES = {
+    "bytes": (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x"),
+    "nothing more": (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b""),
+    "chunks": (CHUNKED, b"1\r\nx\r\n"),
+    "extension": (CHUNKED + b"1;", b"extension"),
+    "zeros": (CHUNKED, b"0"),
+    "no end": (CHUNKED + b"0\r\n", b""),
+}
+
+
+async def test_the_status_decides_however_slowly_the_rest_comes() -> None:
+    """All kinds at the same time, with a deadline that the first part of an answer is sure to meet."""
+    async with AsyncExitStack() as stack, courier(timeout_s=SURE_S) as sender:
+        receivers = [
+            await stack.enter_async_context(listening(trickling(head, more))) for head, more in SLOW_BODIES.values()
+        ]
+        answers = await asyncio.gather(*(sender.send(receiver.url(), "id", b"{}", []) for receiver in receivers))
+        assert dict(zip(SLOW_BODIES, answers, strict=True)) == dict.fromkeys(SLOW_BODIES, Answer(200, None, None))
+        for receiver in receivers:
+            await receiver.until(lambda: receiver.ended == 1)  # noqa: B023 - awaited before the next one
 
 
 @pytest.mark.parametrize("data", [b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", CHUNKED + b"5\r\nx", CHUNKED])
@@ -408,12 +414,13 @@ async def test_heads_without_an_end_have_a_deadline(more: bytes) -> None:
 
 
 async def test_what_is_compressed_is_not_unpacked() -> None:
+    """Packed it is small enough to be read to its end, which shows in the connection that is used again."""
     data = reply(200, "Content-Encoding: gzip", body=BOMB)
-    async with listening(saying(data)) as receiver, courier() as sender:
+    async with listening(saying(data)) as receiver, courier(max_response_bytes=len(BOMB)) as sender:
         with memory_below(MEGABYTE):
-            answer = await sender.send(receiver.url(), "id", b"{}", [])
-        assert answer.delivered
-        assert len(BOMB) < sender._settings.max_response_bytes, "or it would not have been looked at"
+            for _ in range(2):
+                assert (await sender.send(receiver.url(), "id", b"{}", [])).delivered
+    assert receiver.connections == 1
 
 
 # -- connections -----------------------------------------------------------------------------------------------------

@@ -111,7 +111,9 @@ async def test_attempts_that_wait_for_the_same_name_share_one_look_up(silent: Si
     assert {answer.error for answer in answers} == {"Timeout"}
 
 
-async def test_no_more_names_are_looked_up_at_a_time_than_there_are_places(silent: SilentServers) -> None:
+async def test_no_more_names_are_looked_up_at_a_time_than_there_are_places(
+    silent: SilentServers, caplog: pytest.LogCaptureFixture
+) -> None:
     names = Names()
     tasks = [asyncio.create_task(names.resolve(f"n{n}.silent", 80)) for n in range(MAX_LOOKUPS + 3)]
     await until(lambda: silent.waiting == MAX_LOOKUPS)
@@ -122,6 +124,7 @@ async def test_no_more_names_are_looked_up_at_a_time_than_there_are_places(silen
     silent.answer()
     ended = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(end) for end in ended] == [asyncio.CancelledError] * MAX_LOOKUPS + [socket.gaierror] * 3
+    assert caplog.records == [], "that nobody waited for an answer is no error"
 
 
 async def test_a_stop_does_not_wait_for_silent_name_servers(silent: SilentServers) -> None:
