@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -11,13 +12,14 @@ from email.utils import format_datetime
 import pytest
 
 from tests.webhooks.posting import Held, Moody, Trouble, at_work, got, ids, until
-from tests.webhooks.receivers import OK, closing, hanging, listening, reply
+from tests.webhooks.receivers import OK, Connection, closing, hanging, listening, reply
 from webmacs.errors import InvalidRows
 from webmacs.model import Delivery, DeliveryStatus, Write, to_datetime
 from webmacs.storage import webhooks
 from webmacs.storage.base import Storage
 from webmacs.storage.deliveries import redeliver
 from webmacs.testing import START_US
+from webmacs.webhooks.lane import PATIENCE
 
 DELIVERED, PENDING, DEAD = DeliveryStatus.DELIVERED, DeliveryStatus.PENDING, DeliveryStatus.DEAD_LETTER
 SECOND = 1_000_000
@@ -122,6 +124,40 @@ async def test_after_the_last_attempt_it_is_a_dead_letter(storage: Storage) -> N
         await post.ask_for(webhook)
         await got(receiver, 4)  # of the other one
         assert (await post.rows(webhook))[0].attempts == 3
+
+
+async def test_a_receiver_that_does_nothing_but_fail_is_asked_a_few_times_now_and_then(storage: Storage) -> None:
+    """However many wait for it; and when it is well again, they come at once."""
+    moody = Moody(reply(500))
+    async with listening(moody) as receiver, at_work(storage, concurrency=2) as post:
+        webhook = await post.webhook(receiver.url())
+        await post.ask_for(webhook, 50)
+        await until(lambda: post.counted("failed") >= PATIENCE + 1 and not post.dispatcher._busy)
+        asked = len(receiver.requests)
+        assert asked <= PATIENCE + 2
+        for more in (2, 4):
+            post.pass_time(4.9)
+            await asyncio.sleep(0.1)
+            assert len(receiver.requests) == asked + more - 2
+            post.pass_time(0.2)
+            await got(receiver, asked + more)
+            await until(lambda: not post.dispatcher._busy)
+        moody.answer = reply(200)
+        post.pass_time(6.3)
+        await post.until(webhook, lambda rows: statuses(rows).count(DELIVERED) >= 40)
+
+
+async def test_failures_with_successes_between_them_slow_nothing_down(storage: Storage) -> None:
+    answers = itertools.cycle([reply(500)] * (PATIENCE - 1) + [reply(200)])
+
+    async def behave(connection: Connection) -> None:
+        await connection.send(next(answers))
+
+    async with listening(behave) as receiver, at_work(storage, concurrency=1) as post:
+        webhook = await post.webhook(receiver.url())
+        await post.ask_for(webhook, 5 * PATIENCE)
+        rows = await post.until(webhook, lambda rows: all(row.attempts for row in rows))
+        assert statuses(rows).count(DELIVERED) == 5
 
 
 async def test_a_dead_letter_that_is_asked_for_again_is_delivered_under_the_same_id(storage: Storage) -> None:

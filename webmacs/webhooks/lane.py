@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 AHEAD: Final = 100  # deliveries that are fetched at a time
 AGAIN_S: Final = 5.0  # after something that should not have happened
+PATIENCE: Final = 10  # failures in a row, after which it is the receiver that fails, and not this or that delivery
 
 
 class Lane:
@@ -52,7 +53,7 @@ class Lane:
         self._under_way: dict[asyncio.Task[None], int] = {}
         self._stirred = asyncio.Event()
         self._rests_until = float("-inf")
-        self._failing = False
+        self._failures = 0  # in a row
         self._lost = 0  # outcomes in a row that could not be stored
         self._gone = False
         self._stopped = False
@@ -156,17 +157,24 @@ class Lane:
     def _heed(self, answer: Answer) -> None:
         """What an answer means for the deliveries that wait. Said once when it begins to fail, once when that is over;
         never with the URL, of which parts may be secret.
+
+        A receiver that does nothing but fail is asked a few times now and then, however many wait for it: to be told
+        a hundred thousand times that nobody is there would take the server from those that send readings.
         """
         if answer.retry_after_s is not None:
             self._rest(min(answer.retry_after_s, self._settings.max_retry_s))
         if answer.gone:  # who switches the webhook off says so
             self._gone = True
-            return
-        if not answer.delivered and not self._failing:
-            _log.warning("%s fails, deliveries are tried again: %s", self._name, answer.error)
-        elif answer.delivered and self._failing:
-            _log.info("%s takes deliveries again", self._name)
-        self._failing = not answer.delivered
+        elif answer.delivered:
+            if self._failures:
+                _log.info("%s takes deliveries again", self._name)
+            self._failures = 0
+        else:
+            if not self._failures:
+                _log.warning("%s fails, deliveries are tried again: %s", self._name, answer.error)
+            self._failures += 1
+            if self._failures > PATIENCE:
+                self._rest(self._settings.first_retry_s)
 
     def _rest(self, seconds: float) -> None:
         self._rests_until = max(self._rests_until, self._clock.monotonic() + seconds)
