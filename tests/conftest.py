@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import uuid
@@ -55,6 +56,13 @@ class Databases:
         _execute(self._base, f"CREATE DATABASE {name}")
         self._made.append(name)
         return name
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leavings() -> Iterator[None]:
+    """What the tests of a module have left unclosed is complained of at its end, not in some later test of others."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
