@@ -207,6 +207,27 @@ def test_a_recorder_that_cannot_conclude_leaves_out_what_it_would_have_added_the
     assert metrics.counter("stage_failures", "", stage="halfway").value == 1
 
 
+def said_of(others: Sequence[Recorder], caplog: pytest.LogCaptureFixture) -> list[str]:
+    draft = draft_of(batch(reading(1.0)), others=others)
+    draft.conclude(others)
+    return [f"{record.getMessage()}: {record.exc_info[1]}" for record in caplog.records if record.exc_info]
+
+
+def test_that_a_recorder_failed_is_said_with_what_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    noted, summing = Noted(), Summing()
+    noted.fails_on = summing.cannot_conclude = {1.0}
+    assert said_of([noted, summing], caplog) == [
+        "stage noted failed; the batch is stored without its rows: as told",
+        "stage summing failed; what it would have added to the transaction is left out: as told",
+    ]
+
+
+def test_that_a_recorder_is_no_place_for_readings_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert said_of([Persist(StageSettings())], caplog) == [
+        "stage  failed; the batch is stored without its rows: readings are added by a gate; a recorder adds writes"
+    ]
+
+
 def test_when_persist_raises_the_rows_are_at_fault() -> None:
     class Broken(Persist):
         name = "persist"

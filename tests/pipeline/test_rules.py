@@ -79,6 +79,13 @@ async def test_each_event_of_a_batch_is_evaluated(harness: Harness, hot: RuleMak
     assert entries(made) == ["rule 'Fast': pump is 82, above 80"]
 
 
+async def test_events_that_no_rule_watches_are_no_obstacle(harness: Harness, hot: RuleMaker) -> None:
+    harness.event("pump")
+    hot()
+    made = await harness.record(("pump", 1.0), ("tank", 81.0), ("pump", 99.0))
+    assert entries(made) == ["rule 'Hot': tank is 81 °C, above 80"]
+
+
 async def test_batches_of_one_transaction_are_evaluated_one_by_one(harness: Harness, hot: RuleMaker) -> None:
     rule = hot(cooldown_s=0)
     made = await harness.transact([("tank", 81.0)], [("tank", 82.0), ("tank", 1.0)], [("tank", 83.0)])
@@ -349,6 +356,15 @@ async def test_each_webhook_that_wants_to_hear_of_it_is_told_as_it_spells_it(har
     assert len({row["public_id"] for row in rows(made, "deliveries")}) == 2
 
 
+async def test_all_that_fires_in_one_transaction_is_told(harness: Harness, hot: RuleMaker) -> None:
+    harness.webhook(EXCEEDED)
+    for name in ("1", "2"):
+        hot(name, action=Action.WEBHOOK, cooldown_s=0)
+    made = await harness.transact([("tank", 81.0)], [("tank", 82.0)])
+    expected = [("1", 81.0), ("2", 81.0), ("1", 82.0), ("2", 82.0)]
+    assert [(call["rule"], call["value"]) for call in calls(made)] == expected
+
+
 async def test_a_rule_may_emit_an_event_of_its_choice(harness: Harness, hot: RuleMaker) -> None:
     harness.webhook(EXCEEDED)
     harness.webhook("system_health_changed")
@@ -394,12 +410,13 @@ async def test_a_rule_that_fires_often_in_one_transaction_is_said_once(
     harness: Harness, hot: RuleMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "webmacs.stages")
-    hot(cooldown_s=0), hot("Very hot", threshold=82.0, cooldown_s=0)
+    hot(cooldown_s=0), hot("Very hot", threshold=81.0, cooldown_s=0), hot("Too hot", threshold=82.0, cooldown_s=0)
     made = await harness.transact(*([("tank", value)] for value in (81.0, 82.0, 83.0)))
-    assert len(entries(made)) == 4
+    assert len(entries(made)) == 6
     assert caplog.messages == [
         "rule 'Hot': tank is 83 °C, above 80 (3 times)",
-        "rule 'Very hot': tank is 83 °C, above 82",
+        "rule 'Very hot': tank is 83 °C, above 81 (2 times)",
+        "rule 'Too hot': tank is 83 °C, above 82",
     ]
 
 
