@@ -312,6 +312,7 @@ async def test_a_rule_that_tells_nobody_is_a_warning(configure: Configure, stora
 async def test_webhooks_that_may_be_reached_are_well(configure: Configure, storage_url: str, storage: Storage) -> None:
     config = configure(storage_url, *LOOPBACK)
     await webhooks.add_webhook(storage, url=RECEIVER, events=["sensor.reading"], now_us=1)
+    await storage.write(deliveries.deliver([NewDelivery("waits", 1, "sensor.reading", "{}", 1)]))
     assert await findings(config, "webhooks") == [(Grade.OK, "1; ")]
 
 
@@ -338,9 +339,9 @@ async def test_deliveries_that_were_given_up_are_a_warning(
 ) -> None:
     config = configure(storage_url, *LOOPBACK)
     public_id = await webhooks.add_webhook(storage, url=RECEIVER, events=["sensor.reading"], now_us=1)
-    made = [NewDelivery(str(number), 1, "sensor.reading", "{}", 1) for number in range(3)]
+    made = [NewDelivery(str(number), 1, "sensor.reading", "{}", 1) for number in range(2)]
     await storage.write(deliveries.deliver(made))
-    dead, alive, _ = await deliveries.due(storage, 1, 1, 3)
+    dead, alive = await deliveries.due(storage, 1, 1, 2)
     await storage.write(
         deliveries.attempted(
             [

@@ -90,7 +90,10 @@ async def deliver(
     storage: Storage, count: int, status: DeliveryStatus, *, webhook_id: int = 1, now_us: int = 0
 ) -> None:
     """Deliveries that have come to that."""
-    made = [NewDelivery(f"{status}-{number}", webhook_id, "sensor.reading", "{}", now_us) for number in range(count)]
+    made = [
+        NewDelivery(f"{status}-{now_us}-{number}", webhook_id, "sensor.reading", "{}", now_us)
+        for number in range(count)
+    ]
     await storage.write(deliveries.deliver(made))
     if status is DeliveryStatus.PENDING:
         return
@@ -106,7 +109,8 @@ def test_the_lines_of_a_list_have_columns_that_stay(config: Path, plant: Plant, 
     second = add(config, "http://example.invalid/", "--disabled")
 
     async def work(storage: Storage) -> None:
-        await deliver(storage, 2, DeliveryStatus.DELIVERED, now_us=1_500_000)
+        await deliver(storage, 1, DeliveryStatus.DELIVERED, now_us=1_000_000)
+        await deliver(storage, 1, DeliveryStatus.DELIVERED, now_us=1_500_000)
         await deliver(storage, 3, DeliveryStatus.DEAD_LETTER, now_us=2_000_000)
         await deliver(storage, 4, DeliveryStatus.PENDING)
 
