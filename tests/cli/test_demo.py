@@ -153,7 +153,7 @@ async def run_until_welcome(directory: Path, port: int | None) -> str:
 
 async def until_row(storage: Storage, query: str) -> list[Row]:
     """The rows of a query, once there are any."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (rows := await storage.fetch(query)):  # noqa: ASYNC110 - nobody is told
             await asyncio.sleep(0.02)
     return rows
