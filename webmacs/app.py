@@ -115,8 +115,8 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     doorkeeper = Doorkeeper(auth, hub, settings.server)
     telemetry = Telemetry(doorkeeper, pipeline, clock, settings.server)
     stream = Stream(doorkeeper, catalog, latest)
-    routes.add("GET", "/ws/controller/telemetry", telemetry.handle, needs=None)  # the doorkeeper asks for the token
-    routes.add("GET", "/ws/datapoints/stream", stream.handle, needs=None)
+    routes.add_socket("/ws/controller/telemetry", telemetry.handle)
+    routes.add_socket("/ws/datapoints/stream", stream.handle)
     AuthRoutes(auth, passwords, storage, catalog, clock).register(routes)
     DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline).register(routes)
     EventRoutes(catalog).register(routes)

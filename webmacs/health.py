@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
@@ -20,8 +20,10 @@ from webmacs.webhooks.outbox import Outbox
 
 _log = logging.getLogger(__name__)
 
-OK: Final = "ok"
-DEGRADED: Final = "degraded"
+Status = Literal["ok", "degraded"]
+
+OK: Final[Status] = "ok"
+DEGRADED: Final[Status] = "degraded"
 PING_TIMEOUT_S: Final = 1.0
 INTERVAL_S: Final = 1.0
 HOLDS: Final = 3  # looks in a row, before a change is one: a storage that is slow once is not ill
@@ -32,7 +34,7 @@ REMEMBERED: Final = 100  # changes that could not be told yet
 class Report:
     """How the server is. `reachable` is the storage."""
 
-    status: str
+    status: Status
     reachable: bool
     uptime_s: float
 
@@ -41,8 +43,8 @@ class Report:
 class Change:
     """From one status to another."""
 
-    was: str
-    status: str
+    was: Status
+    status: Status
     time_us: int
 
 
@@ -53,7 +55,7 @@ class Health:
         self._storage, self._pipeline, self._catalog = storage, pipeline, catalog
         self._outbox, self._clock = outbox, clock
         self._started = clock.monotonic()
-        self._status = OK
+        self._status: Status = OK
         self._since: Change | None = None
         self._held = 0
         self._untold: deque[Change] = deque(maxlen=REMEMBERED)
@@ -71,7 +73,7 @@ class Health:
             await self._tell()
             await asyncio.sleep(INTERVAL_S)
 
-    def _judge(self, status: str) -> None:
+    def _judge(self, status: Status) -> None:
         if status == self._status:
             self._since, self._held = None, 0
             return
