@@ -16,14 +16,21 @@ from webmacs.clock import Clock, SystemClock
 from webmacs.config import Settings
 from webmacs.errors import StorageError, StorageUnavailable
 from webmacs.extensions import load_stages, load_storage
+from webmacs.handlers.apidocs import DocumentRoutes
 from webmacs.handlers.auth import AuthRoutes
 from webmacs.handlers.datapoints import DatapointRoutes
 from webmacs.handlers.events import EventRoutes
+from webmacs.handlers.experiments import ExperimentRoutes
 from webmacs.handlers.health import HealthRoutes
 from webmacs.handlers.http import Routes, errors_as_json, mark
+from webmacs.handlers.logging import LogRoutes
+from webmacs.handlers.rules import RuleRoutes
 from webmacs.handlers.sockets import Doorkeeper
 from webmacs.handlers.stream import Stream
 from webmacs.handlers.telemetry import Telemetry
+from webmacs.handlers.tokens import TokenRoutes
+from webmacs.handlers.users import UserRoutes
+from webmacs.handlers.webhooks import WebhookRoutes
 from webmacs.health import Health
 from webmacs.hub import Hub
 from webmacs.latest import LatestValues
@@ -119,8 +126,15 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     routes.add_socket("/ws/datapoints/stream", stream.handle)
     AuthRoutes(auth, passwords, storage, catalog, clock).register(routes)
     DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline).register(routes)
-    EventRoutes(catalog).register(routes)
+    EventRoutes(storage, catalog, clock).register(routes)
+    ExperimentRoutes(storage, catalog, clock).register(routes)
+    RuleRoutes(storage, catalog, clock).register(routes)
+    WebhookRoutes(storage, catalog, clock).register(routes)
+    UserRoutes(storage, catalog, passwords, clock).register(routes)
+    TokenRoutes(storage, catalog, clock).register(routes)
+    LogRoutes(storage, catalog, clock).register(routes)
     HealthRoutes(health, latest, metrics).register(routes)
+    DocumentRoutes(routes).register(routes)
 
     app.cleanup_ctx.append(_storage)
     app.cleanup_ctx.append(_pipeline)

@@ -10,10 +10,11 @@ import asyncio
 import hashlib
 import secrets
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, ParamSpec, TypeVar
 
 import jwt
 from argon2 import PasswordHasher
@@ -23,6 +24,9 @@ from webmacs.catalog import Catalog
 from webmacs.clock import Clock
 from webmacs.errors import AuthError, Overloaded
 from webmacs.model import Identity, Role, User
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 AUTHENTICATION_REQUIRED: Final = "Authentication required"
 INVALID_OR_EXPIRED: Final = "Invalid or expired token"
@@ -35,6 +39,7 @@ API_TOKEN_PREFIX: Final = "wm_"  # noqa: S105 - a prefix
 API_TOKEN_BYTES: Final = 48
 MAX_TOKEN_LENGTH: Final = 8192
 MAX_TIME_S: Final = 253_402_300_799  # the end of the year 9999
+MIN_PASSWORD_LENGTH: Final = 8
 MAX_PASSWORD_LENGTH: Final = 1024
 
 
@@ -186,6 +191,10 @@ class Passwords:
         """A new hash, with its salt and parameters. Blocking: tens of milliseconds."""
         return self._hasher.hash(password)
 
+    async def hashed(self, password: str) -> str:
+        """The same in a thread. Raises `Overloaded` as `verify` does."""
+        return await self._in_turn(self.hash, password)
+
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """Whether the password is the one that was hashed.
 
@@ -195,19 +204,22 @@ class Passwords:
             Overloaded: too many are waiting.
 
         """
-        if self._pending >= self._max_pending:
-            raise Overloaded("Too many logins at once, try again in a moment")
-        self._pending += 1
-        try:
-            loop = asyncio.get_running_loop()
-            matches = await loop.run_in_executor(self._executor, self._verify, password_hash or self._nobody, password)
-        finally:
-            self._pending -= 1
+        matches = await self._in_turn(self._verify, password_hash or self._nobody, password)
         return matches and password_hash is not None
 
     def close(self) -> None:
         """End the threads."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_turn(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._pending >= self._max_pending:
+            raise Overloaded("Too many logins at once, try again in a moment")
+        self._pending += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, partial(work, *args, **kwargs))
+        finally:
+            self._pending -= 1
 
     def _verify(self, password_hash: str, password: str) -> bool:
         try:

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from webmacs.catalog import Catalog
+from webmacs.clock import Clock
+from webmacs.errors import InvalidMessage, NotFound
 from webmacs.handlers.http import PREFIX, Routes
-from webmacs.handlers.resource import Call, Page, PageQuery, Timestamp, timestamp
-from webmacs.model import Event
+from webmacs.handlers.resource import (
+    Call,
+    Done,
+    Number,
+    Page,
+    PageQuery,
+    Text,
+    Timestamp,
+    changes,
+    done,
+    timestamp,
+    unset,
+)
+from webmacs.model import Event, Role
+from webmacs.storage import records
+from webmacs.storage.base import Storage
+
+EventType = Literal["sensor", "actuator", "range", "cmd_button", "cmd_opened", "cmd_closed"]
 
 
 class EventShape(TypedDict):
@@ -32,20 +53,82 @@ class UnlinkedShape(TypedDict):
     last_seen: Timestamp
 
 
+class NewEvent(BaseModel):
+    """A new event."""
+
+    name: Text
+    min_value: Number
+    max_value: Number
+    unit: Text
+    type: EventType
+
+
+class EventChange(BaseModel):
+    """What changes; the rest stays."""
+
+    name: Text = unset()
+    min_value: Number = unset()
+    max_value: Number = unset()
+    unit: Annotated[str, Field(max_length=255, pattern=r"^[^\x00]*$")] = unset()
+    type: EventType = unset()
+
+
 class EventRoutes:
     """The handlers of the resource."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, storage: Storage, catalog: Catalog, clock: Clock) -> None:
+        self._storage, self._catalog, self._clock = storage, catalog, clock
 
     def register(self, routes: Routes) -> None:
         """Add the routes."""
-        routes.add("GET", f"{PREFIX}/events", self.listed)
-        routes.add("GET", f"{PREFIX}/events/unlinked", self.unlinked)
+        every, one = f"{PREFIX}/events", f"{PREFIX}/events/{{public_id}}"
+        routes.add("GET", every, self.listed)
+        routes.add("POST", every, self.add, needs=Role.OPERATOR, status=201, fails=(409,))
+        routes.add("GET", f"{every}/unlinked", self.unlinked)
+        routes.add("GET", one, self.show)
+        routes.add("PUT", one, self.change, needs=Role.OPERATOR, fails=(409,))
+        routes.add("DELETE", one, self.remove, needs=Role.OPERATOR)
 
     async def listed(self, call: Call[None, PageQuery]) -> Page[EventShape]:
         """A page of events, the oldest first."""
         return call.query.of([_shape(event) for event in self._catalog.current.events.values()])
+
+    async def add(self, call: Call[NewEvent]) -> Done:
+        """Add an event."""
+        new = call.body
+        _check(new.min_value, new.max_value)
+        await records.add_event(
+            self._storage,
+            name=new.name,
+            unit=new.unit,
+            type=new.type,
+            min_value=new.min_value,
+            max_value=new.max_value,
+            user_id=call.identity.user.id,
+            now_us=self._clock.now_us(),
+        )
+        await self._catalog.reload()
+        return done(f"event {new.name} added")
+
+    async def show(self, call: Call) -> EventShape:
+        """One event."""
+        return _shape(self._event(call.named()))
+
+    async def change(self, call: Call[EventChange]) -> Done:
+        """Change an event; its bounds must make sense afterwards."""
+        changed = changes(call.body)
+        now = self._event(call.named())
+        _check(changed.get("min_value", now.min_value), changed.get("max_value", now.max_value))
+        await records.change_event(self._storage, now.public_id, **changed)
+        await self._catalog.reload()
+        return done("event changed")
+
+    async def remove(self, call: Call) -> Done:
+        """Remove an event with its rules and, soon after, its readings."""
+        event = self._event(call.named())
+        await records.drop_event(self._storage, event.public_id)
+        await self._catalog.reload()
+        return done(f"event {event.name} removed")
 
     async def unlinked(self, _call: Call) -> list[UnlinkedShape]:
         """The event ids seen in readings that were dropped, the newest first."""
@@ -59,6 +142,17 @@ class EventRoutes:
             }
             for entry in self._catalog.unlinked.listed()
         ]
+
+    def _event(self, public_id: str) -> Event:
+        event = self._catalog.current.events.get(public_id)
+        if event is None:
+            raise NotFound(f"there is no event {public_id}")
+        return event
+
+
+def _check(min_value: float, max_value: float) -> None:
+    if min_value > max_value:
+        raise InvalidMessage(f"min_value ({min_value:g}) is above max_value ({max_value:g})")
 
 
 def _shape(event: Event) -> EventShape:

@@ -62,9 +62,10 @@ class Routes:
         needs: Role | None = Role.VIEWER,
         status: int = 200,
         fails: tuple[int, ...] = (),
+        media: str = "application/json",
     ) -> None:
         """Add what a resource does; see `Endpoint`."""
-        endpoint = Endpoint(method, path, handler, needs, status, fails)
+        endpoint = Endpoint(method, path, handler, needs, status, fails, media)
         self.endpoints.append(endpoint)
 
         async def respond(request: web.Request) -> web.StreamResponse:

@@ -9,6 +9,7 @@ from the same annotations, so it cannot say anything else.
 
 from __future__ import annotations
 
+import enum
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,6 +33,12 @@ T = TypeVar("T")
 
 MAX_PAGE: Final = 2**31
 MAX_PAGE_SIZE: Final = 100
+
+Text = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
+"""A short text. PostgreSQL takes no U+0000."""
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+"""A finite number; numbers in quotes are taken, too."""
 
 Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 """A time as REST writes it; see `timestamp`."""
@@ -85,6 +92,22 @@ class Done(TypedDict):
     message: str
 
 
+def unset() -> Any:
+    """The default of what a change may leave out. It is never looked at: see `changes`."""
+    return Field(default_factory=lambda: None)
+
+
+def changes(body: BaseModel) -> dict[str, Any]:
+    """What the body of a change names, and nothing else, as the storage takes it."""
+    return {name: _plain(getattr(body, name)) for name in body.model_fields_set}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, enum.Enum):
+        return value.value
+    return int(value) if isinstance(value, bool) else value
+
+
 def done(message: str) -> Done:
     """It is done, and stored."""
     return {"status": "success", "message": message}
@@ -116,7 +139,7 @@ Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
 @dataclass(frozen=True)
 class Endpoint:
     """A route, and what its handler's annotations say. `needs` None: open to everyone. `fails` are the statuses of its
-    own errors, beside those that every route has.
+    own errors, beside those that every route has; `media` is the type of an answer that is no JSON.
     """
 
     method: str
@@ -125,6 +148,7 @@ class Endpoint:
     needs: Role | None
     status: int
     fails: tuple[int, ...]
+    media: str = "application/json"
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
