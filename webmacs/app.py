@@ -45,6 +45,7 @@ from webmacs.storage.base import Storage
 from webmacs.storage.deliveries import prune
 from webmacs.storage.upkeep import DAY_US, keep_house
 from webmacs.tasks import end
+from webmacs.uses import Uses
 from webmacs.webhooks.attempt import Courier
 from webmacs.webhooks.dispatcher import Dispatcher
 from webmacs.webhooks.outbox import Outbox
@@ -66,6 +67,7 @@ class Parts:
     hub: Hub
     metrics: Metrics
     auth: Authenticator
+    uses: Uses
     passwords: Passwords
     stages: list[Stage]
     pipeline: Pipeline
@@ -89,7 +91,8 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     catalog = Catalog(lambda: records.snapshot(storage, clock.now_us()), settings.pipeline.unlinked_ids)
     latest = LatestValues()
     hub = Hub(settings.server.client_deadline_s, metrics)
-    auth = Authenticator(catalog, secret_key(settings), clock, settings.auth.token_lifetime_s)
+    uses = Uses(storage)
+    auth = Authenticator(catalog, secret_key(settings), clock, settings.auth.token_lifetime_s, uses.used)
     passwords = Passwords(settings.auth.hashing_threads, settings.auth.max_pending_logins)
     stages = load_stages(settings)
     outbox = Outbox()
@@ -108,6 +111,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
         hub,
         metrics,
         auth,
+        uses,
         passwords,
         stages,
         pipeline,
@@ -118,7 +122,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     app = web.Application(middlewares=[errors_as_json], client_max_size=settings.server.max_body_bytes)
     app.on_response_prepare.append(mark)
     app[PARTS] = parts
-    routes = Routes(app.router, auth)
+    routes = Routes(app.router, auth, catalog.changed)
     doorkeeper = Doorkeeper(auth, hub, settings.server)
     telemetry = Telemetry(doorkeeper, pipeline, clock, settings.server)
     stream = Stream(doorkeeper, catalog, latest)
@@ -127,14 +131,14 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     AuthRoutes(auth, passwords, storage, catalog, clock).register(routes)
     DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline).register(routes)
     EventRoutes(storage, catalog, clock).register(routes)
-    ExperimentRoutes(storage, catalog, clock).register(routes)
+    ExperimentRoutes(storage, catalog, outbox, clock).register(routes)
     RuleRoutes(storage, catalog, clock).register(routes)
     WebhookRoutes(storage, catalog, clock).register(routes)
     UserRoutes(storage, catalog, passwords, clock).register(routes)
-    TokenRoutes(storage, catalog, clock).register(routes)
+    TokenRoutes(storage, catalog, uses, clock).register(routes)
     LogRoutes(storage, catalog, clock).register(routes)
     HealthRoutes(health, latest, metrics).register(routes)
-    DocumentRoutes(routes).register(routes)
+    DocumentRoutes().register(routes)
 
     app.cleanup_ctx.append(_storage)
     app.cleanup_ctx.append(_pipeline)
@@ -197,11 +201,13 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
             ("sessions", guard.run()),
             ("upkeep", _upkeep(parts)),
             ("health", parts.health.follow()),
+            ("uses", parts.uses.run()),
         )
     ]
     await parts.dispatcher.start()
     yield
     await end(*tasks)
+    await parts.uses.store()
     await parts.dispatcher.close(parts.settings.server.shutdown_timeout_s / 4)
 
 

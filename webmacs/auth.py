@@ -55,8 +55,17 @@ class Session:
 class Authenticator:
     """Judges tokens and makes new ones."""
 
-    def __init__(self, catalog: Catalog, secret: str, clock: Clock, token_lifetime_s: float) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        secret: str,
+        clock: Clock,
+        token_lifetime_s: float,
+        used: Callable[[int, int], None] = lambda _token_id, _time_us: None,
+    ) -> None:
+        """`used` hears of each use of an API token: its id and the time."""
         self._catalog = catalog
+        self._used = used
         self._secret = secret
         self._clock = clock
         self._lifetime_us = int(token_lifetime_s * 1e6)
@@ -154,12 +163,13 @@ class Authenticator:
 
     def _api_token(self, text: str) -> Identity:
         catalog = self._catalog.current
-        token = catalog.tokens.get(api_token_digest(text))
-        if token is None or (token.expires_us is not None and token.expires_us <= self._clock.now_us()):
+        token, now_us = catalog.tokens.get(api_token_digest(text)), self._clock.now_us()
+        if token is None or (token.expires_us is not None and token.expires_us <= now_us):
             raise AuthError(INVALID_OR_EXPIRED)
         user = catalog.users_by_id.get(token.user_id)
         if user is None:
             raise AuthError(USER_NOT_FOUND)
+        self._used(token.id, now_us)
         return Identity(user, token.expires_us, token_id=token.id)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import heapq
 import io
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Final
 
 from webmacs.catalog import Snapshot
@@ -13,20 +13,22 @@ from webmacs.model import Datapoint, to_datetime
 from webmacs.storage.base import Storage
 
 CHUNK: Final = 2_000
+AT_ONCE: Final = 50_000  # readings held for all events together
 HEADER: Final = ("timestamp", "event_name", "event_public_id", "value", "unit", "datapoint_public_id")
 
 
 async def merged(
-    storage: Storage, snapshot: Snapshot, event_ids: Iterable[int], *, from_us: int, until_us: int
+    storage: Storage, snapshot: Snapshot, event_ids: Collection[int], *, from_us: int, until_us: int
 ) -> AsyncIterator[Datapoint]:
     """The datapoints of some events measured from one time until before another, by time, then id.
 
-    Holds one chunk for each event. What is stored meanwhile may be among them.
+    Holds a chunk for each event, which is the smaller the more there are. What is stored meanwhile may be among them.
     """
+    size = max(1, min(CHUNK, AT_ONCE // max(1, len(event_ids))))
     waiting: list[tuple[int, int, int, Sequence[Datapoint], int]] = []
 
     async def refill(event_id: int, after: tuple[int, int]) -> None:
-        chunk = await storage.history(snapshot, event_id, after=after, limit=CHUNK)
+        chunk = await storage.history(snapshot, event_id, after=after, limit=size)
         if chunk and chunk[0].time_us < until_us:
             heapq.heappush(waiting, (chunk[0].time_us, chunk[0].id, event_id, chunk, 0))
 

@@ -22,10 +22,15 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; p
 h1 { margin: 0; } h2 { border-bottom: 1px solid var(--line); margin: 2.5rem 0 .5rem; text-transform: capitalize; }
 nav a { margin-right: 1rem; } a { color: var(--get); text-decoration: none; }
 details { border: 1px solid var(--line); border-radius: 6px; margin: .5rem 0; padding: .5rem .75rem; }
-summary { cursor: pointer; } summary b { display: inline-block; width: 4.5rem; }
+summary { cursor: pointer; display: grid; gap: 0 .75rem; align-items: baseline;
+  grid-template-columns: 4rem minmax(0, 22rem) minmax(0, 1fr) auto; }
+summary code { overflow-wrap: anywhere; } summary:hover code { text-decoration: underline; }
+@media (max-width: 50rem) { summary { grid-template-columns: 4rem minmax(0, 1fr) auto; }
+  summary span { grid-column: 2; grid-row: 2; } }
 .get { color: var(--get); } .post { color: var(--post); } .put { color: var(--put); } .delete { color: var(--delete); }
 code, pre { font: 13px/1.5 ui-monospace, monospace; } pre { overflow-x: auto; }
-small { color: var(--dim); float: right; } table { border-collapse: collapse; }
+small { color: var(--dim); border: 1px solid var(--line); border-radius: 1em; padding: 0 .6em; }
+table { border-collapse: collapse; }
 td { padding: .1rem 1rem .1rem 0; vertical-align: top; }
 """
 _HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -35,17 +40,19 @@ DEPTH: Final = 6
 
 
 class DocumentRoutes:
-    """The handlers of both. Made when all other routes are known."""
+    """The handlers of both."""
 
-    def __init__(self, routes: Routes) -> None:
-        self._document = document(routes.endpoints)
-        self._json = json.dumps(self._document, ensure_ascii=False).encode()
-        self._page = "".join(_page(self._document))
+    def __init__(self) -> None:
+        self._json = b""
+        self._page = ""
 
     def register(self, routes: Routes) -> None:
-        """Add the routes, open to everyone: they say what every installation says."""
+        """Add the routes, the last of all, open to everyone: they say what every installation says."""
         routes.add("GET", "/openapi.json", self.openapi, needs=None)
         routes.add("GET", "/docs", self.page, needs=None, media="text/html")
+        api = document(routes.endpoints)
+        self._json = json.dumps(api, ensure_ascii=False).encode()
+        self._page = "".join(_page(api))
 
     async def openapi(self, _call: Call) -> web.Response:
         """The OpenAPI document."""
@@ -76,8 +83,8 @@ def _page(api: dict[str, Any]) -> Iterator[str]:
 
 def _operation(method: str, path: str, operation: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
     role = operation.get("x-role", "open")
-    yield f"<details><summary><b class={method}>{method.upper()}</b><code>{html.escape(path)}</code> "
-    yield f"{html.escape(operation['summary'])}<small>{role}</small></summary>"
+    yield f"<details><summary><b class={method}>{method.upper()}</b><code>{html.escape(path)}</code>"
+    yield f"<span>{html.escape(operation['summary'])}</span><small>{role}</small></summary>"
     if "description" in operation:
         yield f"<p>{html.escape(operation['description'])}</p>"
     parameters = operation["parameters"]

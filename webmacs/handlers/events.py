@@ -22,6 +22,7 @@ from webmacs.handlers.resource import (
     changes,
     done,
     timestamp,
+    unique,
     unset,
 )
 from webmacs.model import Event, Role
@@ -91,22 +92,23 @@ class EventRoutes:
 
     async def listed(self, call: Call[None, PageQuery]) -> Page[EventShape]:
         """A page of events, the oldest first."""
-        return call.query.of([_shape(event) for event in self._catalog.current.events.values()])
+        return call.query.of(self._catalog.current.events.values(), _shape)
 
     async def add(self, call: Call[NewEvent]) -> Done:
         """Add an event."""
         new = call.body
         _check(new.min_value, new.max_value)
-        await records.add_event(
-            self._storage,
-            name=new.name,
-            unit=new.unit,
-            type=new.type,
-            min_value=new.min_value,
-            max_value=new.max_value,
-            user_id=call.identity.user.id,
-            now_us=self._clock.now_us(),
-        )
+        with unique(f"an event called {new.name!r} exists already"):
+            await records.add_event(
+                self._storage,
+                name=new.name,
+                unit=new.unit,
+                type=new.type,
+                min_value=new.min_value,
+                max_value=new.max_value,
+                user_id=call.identity.user.id,
+                now_us=self._clock.now_us(),
+            )
         await self._catalog.reload()
         return done(f"event {new.name} added")
 
@@ -119,7 +121,8 @@ class EventRoutes:
         changed = changes(call.body)
         now = self._event(call.named())
         _check(changed.get("min_value", now.min_value), changed.get("max_value", now.max_value))
-        await records.change_event(self._storage, now.public_id, **changed)
+        with unique(f"an event called {call.body.name!r} exists already"):
+            await records.change_event(self._storage, now.public_id, **changed)
         await self._catalog.reload()
         return done("event changed")
 

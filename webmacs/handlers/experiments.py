@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -14,10 +15,26 @@ from webmacs.clock import Clock
 from webmacs.errors import Conflict, NotFound
 from webmacs.export import as_csv, merged
 from webmacs.handlers.http import PREFIX, Routes
-from webmacs.handlers.resource import Call, Done, Page, PageQuery, Text, Timestamp, changes, done, timestamp, unset
+from webmacs.handlers.resource import (
+    Call,
+    Done,
+    Page,
+    PageQuery,
+    Text,
+    Timestamp,
+    changes,
+    done,
+    timestamp,
+    unique,
+    unset,
+)
 from webmacs.model import Experiment, Role
 from webmacs.storage import records
 from webmacs.storage.base import Storage
+from webmacs.webhooks.outbox import Outbox
+
+LATE_US: Final = 60_000_000
+"""How long after its end readings may still have been taken for its own, by a server that had not heard of it."""
 
 
 class ExperimentShape(TypedDict):
@@ -45,8 +62,8 @@ class ExperimentChange(BaseModel):
 class ExperimentRoutes:
     """The handlers of the resource."""
 
-    def __init__(self, storage: Storage, catalog: Catalog, clock: Clock) -> None:
-        self._storage, self._catalog, self._clock = storage, catalog, clock
+    def __init__(self, storage: Storage, catalog: Catalog, outbox: Outbox, clock: Clock) -> None:
+        self._storage, self._catalog, self._outbox, self._clock = storage, catalog, outbox, clock
 
     def register(self, routes: Routes) -> None:
         """Add the routes."""
@@ -61,20 +78,16 @@ class ExperimentRoutes:
 
     async def listed(self, call: Call[None, PageQuery]) -> Page[ExperimentShape]:
         """A page of experiments, the oldest first."""
-        return call.query.of([self._shape(experiment) for experiment in self._catalog.current.experiments])
+        return call.query.of(self._catalog.current.experiments, self._shape)
 
     async def start(self, call: Call[NewExperiment]) -> Done:
         """Start an experiment. One runs at a time."""
-        known, name = self._catalog.current.experiments, call.body.name
-        running = next((experiment.name for experiment in known if experiment.stopped_us is None), None)
+        name, user_id = call.body.name, call.identity.user.id
         try:
-            await experiments.start(
-                self._storage, name=name, now_us=self._clock.now_us(), user_id=call.identity.user.id
-            )
+            await experiments.start(self._storage, name=name, now_us=self._clock.now_us(), user_id=user_id)
         except Conflict:
-            taken = f"an experiment called {name!r} exists already"
-            raise Conflict(f"experiment {running!r} is running; stop it first" if running else taken) from None
-        await self._catalog.reload()
+            raise Conflict(await self._obstacle(name)) from None
+        await self._changed()
         return done(f"experiment {name} started")
 
     async def show(self, call: Call) -> ExperimentShape:
@@ -83,10 +96,8 @@ class ExperimentRoutes:
 
     async def change(self, call: Call[ExperimentChange]) -> Done:
         """Rename an experiment."""
-        try:
+        with unique(_taken(call.body.name)):
             await records.change_experiment(self._storage, call.named(), **changes(call.body))
-        except Conflict:
-            raise Conflict(f"an experiment called {call.body.name!r} exists already") from None
         await self._catalog.reload()
         return done("experiment changed")
 
@@ -94,7 +105,7 @@ class ExperimentRoutes:
         """Stop an experiment; the second time changes nothing."""
         user_id = call.identity.user.id
         await experiments.stop(self._storage, call.named(), now_us=self._clock.now_us(), user_id=user_id)
-        await self._catalog.reload()
+        await self._changed()
         return done("experiment stopped")
 
     async def remove(self, call: Call) -> Done:
@@ -106,7 +117,8 @@ class ExperimentRoutes:
     async def export(self, call: Call) -> web.StreamResponse:
         """Its readings as CSV, by time; of one that runs, those so far."""
         snapshot, experiment = self._catalog.current, self._experiment(call.named())
-        until_us = experiment.stopped_us or self._clock.now_us()
+        stopped_us = experiment.stopped_us
+        until_us = self._clock.now_us() if stopped_us is None else stopped_us + LATE_US
         name = f"experiment_{experiment.name.replace(' ', '_').replace('/', '-')}_{experiment.public_id[:8]}.csv"
         response = web.StreamResponse(headers={hdrs.CONTENT_DISPOSITION: _attachment(name)})
         response.content_type, response.charset = "text/csv", "utf-8"
@@ -121,6 +133,17 @@ class ExperimentRoutes:
             await response.write(some)
         await response.write_eof()
         return response
+
+    async def _changed(self) -> None:
+        await self._catalog.reload()
+        self._outbox.ring()
+
+    async def _obstacle(self, name: str) -> str:
+        """Why an experiment of that name cannot start now."""
+        await self._catalog.reload()  # what is in the way may be a moment old
+        known = self._catalog.current.experiments
+        running = next((experiment.name for experiment in known if experiment.stopped_us is None), None)
+        return _taken(name) if running is None else f"experiment {running!r} is running; stop it first"
 
     def _experiment(self, public_id: str) -> Experiment:
         for experiment in self._catalog.current.experiments:
@@ -140,9 +163,14 @@ class ExperimentRoutes:
         }
 
 
+def _taken(name: str) -> str:
+    return f"an experiment called {name!r} exists already"
+
+
 def _attachment(name: str) -> str:
-    """A file's name as a header may say it (RFC 6266): in ASCII for the old, whole for all others."""
+    """A file's name as a header may say it (RFC 6266); one that ASCII cannot say twice, whole in the second place."""
     plain = "".join(
         letter if letter.isascii() and letter.isprintable() and letter not in '"\\' else "_" for letter in name
     )
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    whole = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'attachment; filename="{plain}"{whole}'

@@ -23,7 +23,7 @@ from webmacs.errors import (
     StorageUnavailable,
     WebmacsError,
 )
-from webmacs.handlers.resource import Endpoint, Handler
+from webmacs.handlers.resource import Endpoint, Guard, Handler
 from webmacs.model import Role
 
 _log = logging.getLogger(__name__)
@@ -45,12 +45,14 @@ _STATUS: Final[Sequence[tuple[type[WebmacsError], int]]] = (
 class Routes:
     """Adds routes with the role each one needs, in both slash forms: clients use either and follow no redirect.
 
-    `endpoints` are those that answer with JSON, for the OpenAPI document.
+    `endpoints` are all but the sockets, for the OpenAPI document. `undecided` is called when a change has failed that
+    may have been stored nevertheless.
     """
 
-    def __init__(self, router: web.UrlDispatcher, auth: Authenticator) -> None:
+    def __init__(self, router: web.UrlDispatcher, auth: Authenticator, undecided: Callable[[], None]) -> None:
         self._router = router
         self._auth = auth
+        self._undecided = undecided
         self.endpoints: list[Endpoint] = []
 
     def add(
@@ -63,14 +65,20 @@ class Routes:
         status: int = 200,
         fails: tuple[int, ...] = (),
         media: str = "application/json",
+        guard: Guard | None = None,
     ) -> None:
         """Add what a resource does; see `Endpoint`."""
-        endpoint = Endpoint(method, path, handler, needs, status, fails, media)
+        endpoint = Endpoint(method, path, handler, needs, status, fails, media, guard)
         self.endpoints.append(endpoint)
 
         async def respond(request: web.Request) -> web.StreamResponse:
             caller = None if needs is None else self._auth.authenticate(bearer(request), needs)
-            return await endpoint.respond(request, caller)
+            try:
+                return await endpoint.respond(request, caller)
+            except StorageUnavailable:
+                if method != hdrs.METH_GET:
+                    self._undecided()
+                raise
 
         self._serve(method, path, respond)
 

@@ -56,7 +56,7 @@ class LogRoutes:
         """Add the routes."""
         every, one = f"{PREFIX}/logging", f"{PREFIX}/logging/{{public_id}}"
         routes.add("GET", every, self.listed)
-        routes.add("POST", every, self.add, status=201)
+        routes.add("POST", every, self.add, needs=Role.OPERATOR, status=201)
         routes.add("GET", one, self.show)
         routes.add("PUT", one, self.change, needs=Role.OPERATOR)
 

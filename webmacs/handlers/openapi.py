@@ -11,10 +11,12 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
 from webmacs import __version__
+from webmacs.handlers.http import PREFIX
 from webmacs.handlers.resource import Endpoint
 
 OPENAPI: Final = "3.1.0"
 _PART: Final = re.compile(r"{(\w+)}")
+_REFERENCE: Final = "#/components/schemas/{model}"
 _ERROR: Final = {
     "type": "object",
     "properties": {"detail": {"type": "string"}},
@@ -50,8 +52,18 @@ class _Schemas:
                 inputs.append((endpoint, "validation", TypeAdapter(endpoint.takes)))
             if endpoint.gives is not None:
                 inputs.append((endpoint, "serialization", endpoint.gives))
-        self._of, shared = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
+        self._of, shared = TypeAdapter.json_schemas(inputs, ref_template=_REFERENCE)
         self.definitions: dict[str, Any] = shared.get("$defs", {})
+        self._asked: dict[Endpoint, dict[str, Any]] = {}
+        for endpoint in endpoints:
+            if endpoint.asks is not None:
+                schema = endpoint.asks.model_json_schema(ref_template=_REFERENCE)
+                self.definitions.update(schema.pop("$defs", {}))
+                self._asked[endpoint] = schema
+
+    def asked(self, endpoint: Endpoint) -> dict[str, Any]:
+        """Its query, as the schema of an object; empty for an endpoint that asks nothing."""
+        return self._asked.get(endpoint, {})
 
     def of(self, endpoint: Endpoint, mode: JsonSchemaMode) -> dict[str, Any]:
         """What an endpoint takes ("validation") or gives ("serialization")."""
@@ -63,8 +75,8 @@ def _operation(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": summary.rstrip("."),
         "operationId": _name(endpoint),
-        "tags": [endpoint.path.removeprefix("/api/v1/").strip("/").split("/")[0]],
-        "parameters": list(_parameters(endpoint)),
+        "tags": [_group(endpoint.path)],
+        "parameters": list(_parameters(endpoint, schemas.asked(endpoint))),
         "responses": _responses(endpoint, schemas),
     }
     if rest.strip():
@@ -78,18 +90,24 @@ def _operation(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     return operation
 
 
-def _parameters(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
+def _parameters(endpoint: Endpoint, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for part in _PART.findall(endpoint.path):
         yield {"name": part, "in": "path", "required": True, "schema": {"type": "string"}}
-    if endpoint.asks is not None:
-        schema = endpoint.asks.model_json_schema()
-        for name, one in schema["properties"].items():
-            yield {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": one}
+    for name, one in query.get("properties", {}).items():
+        required = name in query.get("required", ())
+        yield {"name": name, "in": "query", "required": required, "schema": _without_null(one)}
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A query leaves out what it does not ask for; it cannot say null."""
+    choices = [one for one in schema.get("anyOf", []) if one.get("type") != "null"]
+    return choices[0] if len(choices) == 1 else schema
 
 
 def _responses(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     if endpoint.gives is None:
-        answer: dict[str, Any] = {"content": {endpoint.media: {"schema": {"type": "string"}}}}
+        kind = "object" if endpoint.media == "application/json" else "string"
+        answer: dict[str, Any] = {"content": {endpoint.media: {"schema": {"type": kind}}}}
     else:
         answer = {"content": {"application/json": {"schema": schemas.of(endpoint, "serialization")}}}
     found = {str(endpoint.status): {"description": HTTPStatus(endpoint.status).phrase, **answer}}
@@ -110,6 +128,11 @@ def _failures(endpoint: Endpoint) -> set[int]:
     if _PART.search(endpoint.path):
         statuses.add(404)
     return statuses | {503}
+
+
+def _group(path: str) -> str:
+    resource = path.removeprefix(f"{PREFIX}/")
+    return "server" if resource == path else resource.partition("/")[0]
 
 
 def _name(endpoint: Endpoint) -> str:

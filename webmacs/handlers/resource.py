@@ -12,9 +12,11 @@ from __future__ import annotations
 import enum
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Annotated, Any, Final, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from aiohttp import web
@@ -23,12 +25,13 @@ from typing_extensions import TypedDict
 from typing_extensions import TypeVar as TypeVarWithDefault
 
 from webmacs.config import explain
-from webmacs.errors import InvalidMessage
+from webmacs.errors import Conflict, InvalidMessage, NotFound
 from webmacs.model import Identity, Role, to_datetime
 
 B = TypeVarWithDefault("B", default=None)
 Q = TypeVarWithDefault("Q", default=None)
 M = TypeVar("M", bound=BaseModel)
+S = TypeVar("S")
 T = TypeVar("T")
 
 MAX_PAGE: Final = 2**31
@@ -67,9 +70,10 @@ class PageQuery(BaseModel):
         """How many items come before the page."""
         return (self.page - 1) * self.page_size
 
-    def of(self, items: Sequence[T]) -> Page[T]:
-        """This page of a list that is in memory."""
-        return self.holding(items[self.offset : self.offset + self.page_size], len(items))
+    def of(self, items: Collection[S], shape: Callable[[S], T]) -> Page[T]:
+        """This page of a list that is in memory; `shape` is what is shown of one of them."""
+        page = islice(items, self.offset, self.offset + self.page_size)
+        return self.holding([shape(item) for item in page], len(items))
 
     def holding(self, items: Sequence[T], total: int) -> Page[T]:
         """This page, of a list of so many items."""
@@ -108,6 +112,15 @@ def _plain(value: object) -> object:
     return int(value) if isinstance(value, bool) else value
 
 
+@contextmanager
+def unique(taken: str) -> Iterator[None]:
+    """Around a write that fails when a name is taken: says so in words, not in the storage's."""
+    try:
+        yield
+    except Conflict:
+        raise Conflict(taken) from None
+
+
 def done(message: str) -> Done:
     """It is done, and stored."""
     return {"status": "success", "message": message}
@@ -129,17 +142,22 @@ class Call(Generic[B, Q]):
         return self.caller
 
     def named(self, part: str = "public_id") -> str:
-        """A part of the path."""
-        return self.request.match_info[part]
+        """A part of the path. Raises `NotFound` for what names nothing: PostgreSQL takes no U+0000."""
+        text = self.request.match_info[part]
+        if "\0" in text:
+            raise NotFound("there is nothing called that")
+        return text
 
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
+Guard = Callable[[Identity, web.Request], None]
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """A route, and what its handler's annotations say. `needs` None: open to everyone. `fails` are the statuses of its
-    own errors, beside those that every route has; `media` is the type of an answer that is no JSON.
+    own errors, beside those that every route has; `media` is the type of an answer that is no JSON. `guard` raises
+    `AuthError` for whom it is not open to after all, before anything else of the request is looked at.
     """
 
     method: str
@@ -149,6 +167,7 @@ class Endpoint:
     status: int
     fails: tuple[int, ...]
     media: str = "application/json"
+    guard: Guard | None = None
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
@@ -187,7 +206,9 @@ class Endpoint:
         return TypeAdapter(result)
 
     async def respond(self, request: web.Request, caller: Identity | None) -> web.StreamResponse:
-        """Validate, call, answer. Raises `InvalidMessage` (422) and whatever the handler raises."""
+        """Validate, call, answer. Raises `InvalidMessage` (422) and whatever guard and handler raise."""
+        if self.guard is not None and caller is not None:
+            self.guard(caller, request)
         query = None if self.asks is None else _valid(self.asks, dict(request.query))
         body = None if self.takes is None else await self._body(request, self.takes)
         result = await self.handler(Call(request, caller, body, query))

@@ -22,6 +22,7 @@ from webmacs.handlers.resource import (
     changes,
     done,
     timestamp,
+    unique,
     unset,
 )
 from webmacs.model import Action, Operator, Role, Rule, WebhookEvent
@@ -108,20 +109,21 @@ class RuleRoutes:
         """Add a rule."""
         new = call.body
         _check(new.operator, new.threshold, new.threshold_high)
-        await rules.add_rule(
-            self._storage,
-            name=new.name,
-            event=new.event_public_id,
-            operator=new.operator,
-            threshold=new.threshold,
-            threshold_high=new.threshold_high,
-            action=new.action_type,
-            emits=new.webhook_event_type,
-            enabled=new.enabled,
-            cooldown_s=new.cooldown_seconds,
-            user_id=call.identity.user.id,
-            now_us=self._clock.now_us(),
-        )
+        with unique(_taken(new.name)):
+            await rules.add_rule(
+                self._storage,
+                name=new.name,
+                event=new.event_public_id,
+                operator=new.operator,
+                threshold=new.threshold,
+                threshold_high=new.threshold_high,
+                action=new.action_type,
+                emits=new.webhook_event_type,
+                enabled=new.enabled,
+                cooldown_s=new.cooldown_seconds,
+                user_id=call.identity.user.id,
+                now_us=self._clock.now_us(),
+            )
         await self._catalog.reload()
         return done(f"rule {new.name} added")
 
@@ -135,9 +137,10 @@ class RuleRoutes:
         now = await rules.rule(self._storage, public_id)
         operator = changed.get("operator", now.operator)
         _check(operator, changed.get("threshold", now.threshold), changed.get("threshold_high", now.threshold_high))
-        await rules.change_rule(
-            self._storage, public_id, **{_COLUMNS.get(name, name): value for name, value in changed.items()}
-        )
+        with unique(_taken(call.body.name)):
+            await rules.change_rule(
+                self._storage, public_id, **{_COLUMNS.get(name, name): value for name, value in changed.items()}
+            )
         await self._catalog.reload()
         return done("rule changed")
 
@@ -152,6 +155,10 @@ def _check(operator: Operator, threshold: float, threshold_high: float | None) -
     wrong = fault(operator, threshold, threshold_high)
     if wrong is not None:
         raise InvalidMessage(wrong)
+
+
+def _taken(name: str) -> str:
+    return f"a rule called {name!r} exists already"
 
 
 def _shape(rule: Rule, catalog: Snapshot) -> RuleShape:

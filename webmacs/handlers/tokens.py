@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from aiohttp import web
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from webmacs.auth import INSUFFICIENT, api_token_digest, new_api_token
+from webmacs.auth import INSUFFICIENT, MAX_TIME_S, api_token_digest, new_api_token
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
 from webmacs.errors import AuthError, InvalidMessage, NotFound
 from webmacs.handlers.http import PREFIX, Routes
 from webmacs.handlers.resource import Call, Done, Page, PageQuery, Text, Timestamp, done, timestamp
-from webmacs.model import ApiToken, Identity, Role, to_us
+from webmacs.model import ApiToken, Identity, Role, User, to_us
 from webmacs.storage import accounts
 from webmacs.storage.base import Storage
+from webmacs.uses import Uses
 
 
 class TokenShape(TypedDict):
@@ -49,30 +51,31 @@ class NewToken(BaseModel):
 class TokenRoutes:
     """The handlers of the resource. With an API token they only show: tokens are made and deleted in a session."""
 
-    def __init__(self, storage: Storage, catalog: Catalog, clock: Clock) -> None:
-        self._storage, self._catalog, self._clock = storage, catalog, clock
+    def __init__(self, storage: Storage, catalog: Catalog, uses: Uses, clock: Clock) -> None:
+        self._storage, self._catalog, self._uses, self._clock = storage, catalog, uses, clock
 
     def register(self, routes: Routes) -> None:
         """Add the routes."""
         every, one = f"{PREFIX}/tokens", f"{PREFIX}/tokens/{{public_id}}"
         routes.add("GET", every, self.listed)
-        routes.add("POST", every, self.add, status=201)
-        routes.add("DELETE", one, self.remove)
+        routes.add("POST", every, self.add, status=201, guard=_in_session)
+        routes.add("DELETE", one, self.remove, guard=_in_session)
 
     async def listed(self, call: Call[None, PageQuery]) -> Page[TokenShape]:
         """A page of one's own tokens, an administrator's of all, the newest first."""
-        caller, known = call.identity, self._catalog.current
-        seen = await accounts.last_used(self._storage)
-        mine = [token for token in known.tokens_by_id.values() if _may_see(caller, token)]
-        return call.query.of([self._shape(token, seen.get(token.id)) for token in reversed(mine)])
+        stored, caller, known = await accounts.last_used(self._storage), call.identity, self._catalog.current
+        used = {**stored, **self._uses.waiting}
+        seen = [token for token in known.tokens_by_id.values() if _may_see(caller, token)]
+        owners = known.users_by_id  # a token that has none was read just before its owner was removed
+        mine = [(token, owners[token.user_id]) for token in reversed(seen) if token.user_id in owners]
+        return call.query.of(mine, lambda pair: _shape(*pair, used.get(pair[0].id)))
 
     async def add(self, call: Call[NewToken]) -> TokenCreated:
         """Issue a token for oneself."""
-        _in_session(call.identity)
         now_us = self._clock.now_us()
         expires_us = None if call.body.expires_at is None else to_us(_aware(call.body.expires_at))
-        if expires_us is not None and expires_us <= now_us:
-            raise InvalidMessage("expires_at: lies in the past")
+        if expires_us is not None and not now_us < expires_us <= MAX_TIME_S * 1_000_000:
+            raise InvalidMessage("expires_at: lies in the past, or after the year 9999")
         text = new_api_token()
         public_id = await accounts.add_token(
             self._storage,
@@ -93,7 +96,6 @@ class TokenRoutes:
 
     async def remove(self, call: Call) -> Done:
         """Delete a token of one's own, as an administrator anybody's; its live sockets are closed."""
-        _in_session(call.identity)
         known = self._catalog.current
         token = next((token for token in known.tokens.values() if token.public_id == call.named()), None)
         if token is None:
@@ -104,22 +106,23 @@ class TokenRoutes:
         await self._catalog.reload()
         return done(f"token {token.name} removed")
 
-    def _shape(self, token: ApiToken, last_used_us: int | None) -> TokenShape:
-        return {
-            "public_id": token.public_id,
-            "name": token.name,
-            "last_used_at": None if last_used_us is None else timestamp(last_used_us),
-            "expires_at": None if token.expires_us is None else timestamp(token.expires_us),
-            "created_at": timestamp(token.created_us),
-            "user_public_id": self._catalog.current.users_by_id[token.user_id].public_id,
-        }
+
+def _shape(token: ApiToken, owner: User, last_used_us: int | None) -> TokenShape:
+    return {
+        "public_id": token.public_id,
+        "name": token.name,
+        "last_used_at": None if last_used_us is None else timestamp(last_used_us),
+        "expires_at": None if token.expires_us is None else timestamp(token.expires_us),
+        "created_at": timestamp(token.created_us),
+        "user_public_id": owner.public_id,
+    }
 
 
 def _may_see(caller: Identity, token: ApiToken) -> bool:
     return caller.user.role is Role.ADMIN or token.user_id == caller.user.id
 
 
-def _in_session(caller: Identity) -> None:
+def _in_session(caller: Identity, _request: web.Request) -> None:
     if caller.token_id is not None:
         raise AuthError(INSUFFICIENT)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NoReturn
 
+from aiohttp import web
 from pydantic import BaseModel, Field
 
 from webmacs.auth import INSUFFICIENT, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Passwords
@@ -12,8 +13,8 @@ from webmacs.clock import Clock
 from webmacs.errors import AuthError, Conflict, InvalidMessage, NotFound
 from webmacs.handlers.auth import UserShape, user_shape
 from webmacs.handlers.http import PREFIX, Routes
-from webmacs.handlers.resource import Call, Done, Page, PageQuery, done
-from webmacs.model import Role, User
+from webmacs.handlers.resource import Call, Done, Page, PageQuery, done, unique
+from webmacs.model import Identity, Role, User
 from webmacs.storage import accounts
 from webmacs.storage.base import Storage
 
@@ -56,17 +57,17 @@ class UserRoutes:
         routes.add("GET", every, self.listed, needs=Role.ADMIN)
         routes.add("POST", every, self.add, needs=Role.ADMIN, status=201, fails=(409,))
         routes.add("GET", one, self.show)
-        routes.add("PUT", one, self.change, fails=(409,))
+        routes.add("PUT", one, self.change, fails=(409,), guard=_oneself_or_administrator)
         routes.add("DELETE", one, self.remove, needs=Role.ADMIN, fails=(409,))
 
     async def listed(self, call: Call[None, PageQuery]) -> Page[UserShape]:
         """A page of users, the oldest first."""
-        return call.query.of([user_shape(user) for user in self._catalog.current.users.values()])
+        return call.query.of(self._catalog.current.users.values(), user_shape)
 
     async def add(self, call: Call[NewUser]) -> Done:
         """Add a user."""
         new = call.body
-        try:
+        with unique(TAKEN):
             await accounts.add_user(
                 self._storage,
                 email=new.email,
@@ -75,8 +76,6 @@ class UserRoutes:
                 role=new.role,
                 now_us=self._clock.now_us(),
             )
-        except Conflict:
-            raise Conflict(TAKEN) from None
         await self._catalog.reload()
         return done(f"user {new.username} added")
 
@@ -87,16 +86,15 @@ class UserRoutes:
     async def change(self, call: Call[UserChange]) -> Done:
         """Change oneself, or, as an administrator, anybody. A new password ends all sessions of that user."""
         me, body = call.identity.user, call.body
-        mine = call.named() == me.public_id
-        if me.role is not Role.ADMIN and (not mine or body.role is not None):
+        if me.role is not Role.ADMIN and body.role is not None:
             raise AuthError(INSUFFICIENT)
         user = self._user(call.named())
         password_hash = None
         if body.password is not None:
-            if mine:
+            if user.id == me.id:
                 await self._confirm(user, body.old_password)
             password_hash = await self._passwords.hashed(body.password)
-        try:
+        with unique(TAKEN):
             changed = await accounts.change_user(
                 self._storage,
                 user.id,
@@ -105,19 +103,18 @@ class UserRoutes:
                 role=body.role,
                 password_hash=password_hash,
             )
-        except Conflict:
-            raise Conflict(TAKEN) from None
-        if not changed:
-            raise Conflict(LAST_ADMINISTRATOR)
         await self._catalog.reload()
+        if not changed:
+            self._refuse(user)
         return done("user changed")
 
     async def remove(self, call: Call) -> Done:
         """Remove a user; what the user made and measured stays."""
         user = self._user(call.named())
-        if not await accounts.remove_user(self._storage, user.id):
-            raise Conflict(LAST_ADMINISTRATOR)
+        removed = await accounts.remove_user(self._storage, user.id)
         await self._catalog.reload()
+        if not removed:
+            self._refuse(user)
         return done(f"user {user.username} removed")
 
     def _user(self, public_id: str) -> User:
@@ -126,9 +123,19 @@ class UserRoutes:
             raise NotFound(f"there is no user {public_id}")
         return user
 
+    def _refuse(self, user: User) -> NoReturn:
+        """Why nothing was changed: somebody has removed the user meanwhile, or there would be no administrator."""
+        self._user(user.public_id)
+        raise Conflict(LAST_ADMINISTRATOR)
+
     async def _confirm(self, user: User, old_password: str | None) -> None:
         if old_password is None:
             raise InvalidMessage("old_password: is needed to change one's own password")
         _, password_hash = await accounts.user_by_email(self._storage, user.email)
         if not await self._passwords.verify(password_hash, old_password):
             raise InvalidMessage("old_password: is not the password")
+
+
+def _oneself_or_administrator(caller: Identity, request: web.Request) -> None:
+    if caller.user.role is not Role.ADMIN and request.match_info["public_id"] != caller.user.public_id:
+        raise AuthError(INSUFFICIENT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, Field
 from typing_extensions import TypedDict
@@ -11,10 +11,12 @@ from yarl import URL
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
 from webmacs.handlers.http import PREFIX, Routes
-from webmacs.handlers.resource import Call, Done, Page, PageQuery, Timestamp, changes, done, timestamp, unset
+from webmacs.handlers.resource import Call, Done, Page, PageQuery, Timestamp, changes, done, timestamp, unique, unset
 from webmacs.model import Delivery, DeliveryStatus, Role, Webhook, WebhookEvent
 from webmacs.storage import deliveries, webhooks
 from webmacs.storage.base import Storage
+
+TAKEN: Final = "there is a webhook with that url already"
 
 
 def _callable(text: str) -> str:
@@ -105,20 +107,21 @@ class WebhookRoutes:
 
     async def listed(self, call: Call[None, PageQuery]) -> Page[WebhookShape]:
         """A page of webhooks, the oldest first."""
-        return call.query.of([self._shape(webhook) for webhook in self._catalog.current.webhooks])
+        return call.query.of(self._catalog.current.webhooks, self._shape)
 
     async def add(self, call: Call[NewWebhook]) -> Done:
         """Add a webhook."""
         new = call.body
-        await webhooks.add_webhook(
-            self._storage,
-            url=new.url,
-            events=new.events,
-            secret=new.secret or None,
-            enabled=new.enabled,
-            user_id=call.identity.user.id,
-            now_us=self._clock.now_us(),
-        )
+        with unique(TAKEN):
+            await webhooks.add_webhook(
+                self._storage,
+                url=new.url,
+                events=new.events,
+                secret=new.secret or None,
+                enabled=new.enabled,
+                user_id=call.identity.user.id,
+                now_us=self._clock.now_us(),
+            )
         await self._catalog.reload()
         return done("webhook added")
 
@@ -131,7 +134,8 @@ class WebhookRoutes:
         changed = changes(call.body)
         if "secret" in changed:
             changed |= {"secret": changed["secret"] or None, "old_secret": None}
-        await webhooks.change_webhook(self._storage, call.named(), **changed)
+        with unique(TAKEN):
+            await webhooks.change_webhook(self._storage, call.named(), **changed)
         await self._catalog.reload()
         return done("webhook changed")
 

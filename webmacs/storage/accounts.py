@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any, Final
 
 from webmacs.errors import NotFound
@@ -142,6 +143,17 @@ async def add_token(
 async def last_used(storage: Storage) -> dict[int, int]:
     """When API tokens were last used, by their id; those that were."""
     return dict(await storage.fetch("SELECT id, last_used_us FROM api_tokens WHERE last_used_us IS NOT NULL"))
+
+
+def used(last_used_us: Mapping[int, int]) -> Write:
+    """Remember when API tokens were last used, by their id. No change of configuration: nobody reads it again for it.
+
+    Several servers may say so of one token; the last time counts.
+    """
+    return Write(
+        "UPDATE api_tokens SET last_used_us = :time_us WHERE id = :id AND coalesce(last_used_us, 0) < :time_us",
+        tuple({"id": token_id, "time_us": time_us} for token_id, time_us in sorted(last_used_us.items())),
+    )
 
 
 async def remove_token(storage: Storage, public_id: str) -> None:
