@@ -157,7 +157,7 @@ async def _storage(app: web.Application) -> AsyncIterator[None]:
         await parts.storage.make_room(parts.clock.now_us())
         await parts.catalog.reload()
         parts.latest.load(await parts.storage.latest(parts.catalog.current))
-        parts.catalog.watch(lambda snapshot: parts.latest.retain(snapshot.events_by_id))
+        parts.catalog.watch(lambda snapshot: parts.latest.retain(snapshot.events_by_id, snapshot.experiments_by_id))
         parts.storage.watch(parts.catalog.changed)
         yield
     finally:
