@@ -1,7 +1,7 @@
 """A furnished server in a process of its own, for tests that wait for its answers.
 
-`python -m tests.handlers.subject URL DIRECTORY` says in a line of JSON where it is and what there is to ask for, and ends
-when nothing more can come.
+`python -m tests.handlers.subject URL DIRECTORY` says in a line of JSON where it is and what there is to ask for, and
+ends when nothing more can come.
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ from tests.handlers.rest import (
 from tests.plant import Server
 from tests.wire import call, history
 from webmacs.errors import StorageUnavailable
-from webmacs.model import Datapoint, Role, to_datetime
+from webmacs.model import Datapoint, Reading, Role, to_datetime
+from webmacs.storage.base import Commit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -195,6 +196,22 @@ async def test_the_file_byte_for_byte(server: Server) -> None:
     assert reply.headers["Transfer-Encoding"] == "chunked"
     disposition = f'attachment; filename="experiment_Run_1_{experiment["public_id"][:8]}.csv"'
     assert reply.headers["Content-Disposition"] == disposition
+
+
+@alone
+async def test_a_reading_taken_for_its_own_just_after_the_end_is_in_the_file(server: Server) -> None:
+    """By another server, which had not heard of the end yet."""
+    await stop(server, await shown(server, EXPERIMENTS, server.plant.experiment))
+    await start(server)
+    snapshot = server.parts.catalog.current
+    ended, now = snapshot.experiments
+    assert ended.stopped_us is not None
+    event, late_us = snapshot.events[server.plant.linked[0]], ended.stopped_us + 900_000
+    readings = [Reading(event, late_us, 1.0, ended), Reading(event, late_us, 2.0, now)]
+    first_id = await server.parts.storage.reserve(2)
+    await server.parts.storage.append(Commit(1 << 30, first_id, readings))
+    (row,) = (await exported(server, await shown(server, EXPERIMENTS, ended.public_id))).splitlines()[1:]
+    assert row.split(",")[3] == "1.0"
 
 
 @alone
