@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.handlers.conftest import Serve
 from tests.handlers.rest import (
     API,
     EVENTS,
@@ -142,6 +143,18 @@ async def test_of_five_that_stop_it_at_once_one_is_heard_of(server: Server) -> N
     experiment = await shown(server, EXPERIMENTS, server.plant.experiment)
     await asyncio.gather(*(stop(server, experiment) for _ in range(5)))
     assert len(await told(server, webhook["public_id"])) == 1
+
+
+@alone
+async def test_start_and_stop_are_told_without_delay(serve: Serve) -> None:
+    server = await serve(webhooks={"poll_interval_s": 600.0})
+    webhook = await made(server, WEBHOOKS, events=["experiment.started", "experiment.stopped"])
+    await stop(server, await shown(server, EXPERIMENTS, server.plant.experiment))
+    await start(server)
+    async with asyncio.timeout(30):
+        while not all(delivery["attempts"] for delivery in await told(server, webhook["public_id"])):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert len(await told(server, webhook["public_id"])) == 2
 
 
 @alone

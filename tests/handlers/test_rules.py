@@ -114,6 +114,8 @@ async def test_a_range_needs_both_bounds_in_order(shared: Server, operator: str)
     for change in ({"threshold_high": None}, {"threshold_high": 70}, {"threshold": 91}):
         assert (await rest(shared, "PUT", f"{RULES.path}/{rule['public_id']}", change)).status == 422
     assert await shown(shared, RULES, rule["public_id"]) == rule
+    within = {"threshold": 90}
+    assert await changed(shared, RULES, rule["public_id"], within) == {**rule, **within}
 
 
 async def test_an_upper_bound_that_does_not_count_does_no_harm(shared: Server) -> None:
