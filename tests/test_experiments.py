@@ -63,7 +63,7 @@ async def test_a_start_is_stored_written_to_the_log_and_told(storage: Storage) -
     await new_webhook(storage, "https://d.example", BOTH, enabled=False)
     public_id = await experiments.start(storage, name="Run «1»", now_us=T0 + 5, user_id=user_id)
     [experiment] = (await snapshot(storage)).experiments
-    assert experiment == Experiment(experiment.id, public_id, "Run «1»", T0 + 5, None)
+    assert experiment == Experiment(experiment.id, public_id, "Run «1»", T0 + 5, None, user_id)
     assert await storage.fetch("SELECT user_id FROM experiments") == [(user_id,)]
     assert await entries(storage) == [("experiment 'Run «1»' started", "info", user_id, T0 + 5)]
     rest = {"time": "2026-01-01T00:00:00.000005+00:00", "experiment": "Run «1»"}

@@ -61,7 +61,9 @@ NO_MORE_THAN = [
     ("webmacs.pipeline.thresholds", "webmacs", ["webmacs.model"]),
     ("webmacs.pipeline.cooldown", "webmacs", []),
     ("webmacs.storage.bulk", "webmacs", ["webmacs.model", "webmacs.errors"]),
-    ("webmacs.storage.logbook", "webmacs", ["webmacs.model"]),
+    ("webmacs.storage.statements", "webmacs", ["webmacs.errors", "webmacs.model", "webmacs.storage.base"]),
+    ("webmacs.handlers.resource", "webmacs", ["webmacs.config", "webmacs.errors", "webmacs.model"]),
+    ("webmacs.uses", "webmacs", ["webmacs.errors", "webmacs.storage.accounts", "webmacs.storage.base"]),
     (
         "webmacs.pipeline.rules",
         "webmacs.storage",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.pipeline.fakes import EVENTS
 from webmacs.latest import LatestValues
-from webmacs.model import Datapoint, Reading
+from webmacs.model import Datapoint, Experiment, Reading
 
 A, B = EVENTS["a"], EVENTS["b"]
 LAST = Datapoint(1, A, 1_000, 1.0, None)
@@ -66,8 +66,15 @@ def test_loading_replaces_everything() -> None:
 
 def test_events_that_are_gone_are_forgotten() -> None:
     latest = loaded(LAST, Datapoint(2, B, 5, 5.0, None))
-    latest.retain({A.id: A}.keys())
+    latest.retain({A.id}, ())
     assert latest.all() == {A.id: LAST}
+
+
+def test_a_reading_outlasts_its_experiment() -> None:
+    here, gone = (Experiment(number, f"x{number}", f"Run {number}", 0, None) for number in (1, 2))
+    latest = loaded(LAST._replace(experiment=here), LAST._replace(event=B, experiment=gone))
+    latest.retain({A.id, B.id}, {here.id})
+    assert latest.all() == {A.id: LAST._replace(experiment=here), B.id: LAST._replace(event=B)}
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.none() | st.integers(0, 50)), min_size=1))

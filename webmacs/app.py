@@ -16,14 +16,21 @@ from webmacs.clock import Clock, SystemClock
 from webmacs.config import Settings
 from webmacs.errors import StorageError, StorageUnavailable
 from webmacs.extensions import load_stages, load_storage
+from webmacs.handlers.apidocs import DocumentRoutes
 from webmacs.handlers.auth import AuthRoutes
 from webmacs.handlers.datapoints import DatapointRoutes
 from webmacs.handlers.events import EventRoutes
+from webmacs.handlers.experiments import ExperimentRoutes
 from webmacs.handlers.health import HealthRoutes
 from webmacs.handlers.http import Routes, errors_as_json, mark
+from webmacs.handlers.logging import LogRoutes
+from webmacs.handlers.rules import RuleRoutes
 from webmacs.handlers.sockets import Doorkeeper
 from webmacs.handlers.stream import Stream
 from webmacs.handlers.telemetry import Telemetry
+from webmacs.handlers.tokens import TokenRoutes
+from webmacs.handlers.users import UserRoutes
+from webmacs.handlers.webhooks import WebhookRoutes
 from webmacs.health import Health
 from webmacs.hub import Hub
 from webmacs.latest import LatestValues
@@ -38,6 +45,7 @@ from webmacs.storage.base import Storage
 from webmacs.storage.deliveries import prune
 from webmacs.storage.upkeep import DAY_US, keep_house
 from webmacs.tasks import end
+from webmacs.uses import Uses
 from webmacs.webhooks.attempt import Courier
 from webmacs.webhooks.dispatcher import Dispatcher
 from webmacs.webhooks.outbox import Outbox
@@ -59,6 +67,7 @@ class Parts:
     hub: Hub
     metrics: Metrics
     auth: Authenticator
+    uses: Uses
     passwords: Passwords
     stages: list[Stage]
     pipeline: Pipeline
@@ -82,7 +91,8 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     catalog = Catalog(lambda: records.snapshot(storage, clock.now_us()), settings.pipeline.unlinked_ids)
     latest = LatestValues()
     hub = Hub(settings.server.client_deadline_s, metrics)
-    auth = Authenticator(catalog, secret_key(settings), clock, settings.auth.token_lifetime_s)
+    uses = Uses(storage)
+    auth = Authenticator(catalog, secret_key(settings), clock, settings.auth.token_lifetime_s, uses.used)
     passwords = Passwords(settings.auth.hashing_threads, settings.auth.max_pending_logins)
     stages = load_stages(settings)
     outbox = Outbox()
@@ -101,6 +111,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
         hub,
         metrics,
         auth,
+        uses,
         passwords,
         stages,
         pipeline,
@@ -111,16 +122,23 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     app = web.Application(middlewares=[errors_as_json], client_max_size=settings.server.max_body_bytes)
     app.on_response_prepare.append(mark)
     app[PARTS] = parts
-    routes = Routes(app.router, auth)
+    routes = Routes(app.router, auth, catalog.changed)
     doorkeeper = Doorkeeper(auth, hub, settings.server)
     telemetry = Telemetry(doorkeeper, pipeline, clock, settings.server)
     stream = Stream(doorkeeper, catalog, latest)
-    routes.add("GET", "/ws/controller/telemetry", telemetry.handle, needs=None)  # the doorkeeper asks for the token
-    routes.add("GET", "/ws/datapoints/stream", stream.handle, needs=None)
+    routes.add_socket("/ws/controller/telemetry", telemetry.handle)
+    routes.add_socket("/ws/datapoints/stream", stream.handle)
     AuthRoutes(auth, passwords, storage, catalog, clock).register(routes)
     DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline).register(routes)
-    EventRoutes(catalog).register(routes)
+    EventRoutes(storage, catalog, clock).register(routes)
+    ExperimentRoutes(storage, catalog, outbox, clock).register(routes)
+    RuleRoutes(storage, catalog, clock).register(routes)
+    WebhookRoutes(storage, catalog, clock).register(routes)
+    UserRoutes(storage, catalog, passwords, clock).register(routes)
+    TokenRoutes(storage, catalog, uses, clock).register(routes)
+    LogRoutes(storage, catalog, clock).register(routes)
     HealthRoutes(health, latest, metrics).register(routes)
+    DocumentRoutes().register(routes)
 
     app.cleanup_ctx.append(_storage)
     app.cleanup_ctx.append(_pipeline)
@@ -139,7 +157,7 @@ async def _storage(app: web.Application) -> AsyncIterator[None]:
         await parts.storage.make_room(parts.clock.now_us())
         await parts.catalog.reload()
         parts.latest.load(await parts.storage.latest(parts.catalog.current))
-        parts.catalog.watch(lambda snapshot: parts.latest.retain(snapshot.events_by_id))
+        parts.catalog.watch(lambda snapshot: parts.latest.retain(snapshot.events_by_id, snapshot.experiments_by_id))
         parts.storage.watch(parts.catalog.changed)
         yield
     finally:
@@ -183,11 +201,13 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
             ("sessions", guard.run()),
             ("upkeep", _upkeep(parts)),
             ("health", parts.health.follow()),
+            ("uses", parts.uses.run()),
         )
     ]
     await parts.dispatcher.start()
     yield
     await end(*tasks)
+    await parts.uses.store()
     await parts.dispatcher.close(parts.settings.server.shutdown_timeout_s / 4)
 
 

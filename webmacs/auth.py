@@ -10,10 +10,11 @@ import asyncio
 import hashlib
 import secrets
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, ParamSpec, TypeVar
 
 import jwt
 from argon2 import PasswordHasher
@@ -23,6 +24,9 @@ from webmacs.catalog import Catalog
 from webmacs.clock import Clock
 from webmacs.errors import AuthError, Overloaded
 from webmacs.model import Identity, Role, User
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 AUTHENTICATION_REQUIRED: Final = "Authentication required"
 INVALID_OR_EXPIRED: Final = "Invalid or expired token"
@@ -35,6 +39,7 @@ API_TOKEN_PREFIX: Final = "wm_"  # noqa: S105 - a prefix
 API_TOKEN_BYTES: Final = 48
 MAX_TOKEN_LENGTH: Final = 8192
 MAX_TIME_S: Final = 253_402_300_799  # the end of the year 9999
+MIN_PASSWORD_LENGTH: Final = 8
 MAX_PASSWORD_LENGTH: Final = 1024
 
 
@@ -50,8 +55,17 @@ class Session:
 class Authenticator:
     """Judges tokens and makes new ones."""
 
-    def __init__(self, catalog: Catalog, secret: str, clock: Clock, token_lifetime_s: float) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        secret: str,
+        clock: Clock,
+        token_lifetime_s: float,
+        used: Callable[[int, int], None] = lambda _token_id, _time_us: None,
+    ) -> None:
+        """`used` hears of each use of an API token: its id and the time."""
         self._catalog = catalog
+        self._used = used
         self._secret = secret
         self._clock = clock
         self._lifetime_us = int(token_lifetime_s * 1e6)
@@ -149,12 +163,13 @@ class Authenticator:
 
     def _api_token(self, text: str) -> Identity:
         catalog = self._catalog.current
-        token = catalog.tokens.get(api_token_digest(text))
-        if token is None or (token.expires_us is not None and token.expires_us <= self._clock.now_us()):
+        token, now_us = catalog.tokens.get(api_token_digest(text)), self._clock.now_us()
+        if token is None or (token.expires_us is not None and token.expires_us <= now_us):
             raise AuthError(INVALID_OR_EXPIRED)
         user = catalog.users_by_id.get(token.user_id)
         if user is None:
             raise AuthError(USER_NOT_FOUND)
+        self._used(token.id, now_us)
         return Identity(user, token.expires_us, token_id=token.id)
 
 
@@ -186,6 +201,10 @@ class Passwords:
         """A new hash, with its salt and parameters. Blocking: tens of milliseconds."""
         return self._hasher.hash(password)
 
+    async def hashed(self, password: str) -> str:
+        """The same in a thread. Raises `Overloaded` as `verify` does."""
+        return await self._in_turn(self.hash, password)
+
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """Whether the password is the one that was hashed.
 
@@ -195,19 +214,22 @@ class Passwords:
             Overloaded: too many are waiting.
 
         """
-        if self._pending >= self._max_pending:
-            raise Overloaded("Too many logins at once, try again in a moment")
-        self._pending += 1
-        try:
-            loop = asyncio.get_running_loop()
-            matches = await loop.run_in_executor(self._executor, self._verify, password_hash or self._nobody, password)
-        finally:
-            self._pending -= 1
+        matches = await self._in_turn(self._verify, password_hash or self._nobody, password)
         return matches and password_hash is not None
 
     def close(self) -> None:
         """End the threads."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_turn(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._pending >= self._max_pending:
+            raise Overloaded("Too many logins at once, try again in a moment")
+        self._pending += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, partial(work, *args, **kwargs))
+        finally:
+            self._pending -= 1
 
     def _verify(self, password_hash: str, password: str) -> bool:
         try:

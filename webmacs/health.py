@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
@@ -20,8 +20,10 @@ from webmacs.webhooks.outbox import Outbox
 
 _log = logging.getLogger(__name__)
 
-OK: Final = "ok"
-DEGRADED: Final = "degraded"
+Status = Literal["ok", "degraded"]
+
+OK: Final[Status] = "ok"
+DEGRADED: Final[Status] = "degraded"
 PING_TIMEOUT_S: Final = 1.0
 INTERVAL_S: Final = 1.0
 HOLDS: Final = 3  # looks in a row, before a change is one: a storage that is slow once is not ill
@@ -32,7 +34,7 @@ REMEMBERED: Final = 100  # changes that could not be told yet
 class Report:
     """How the server is. `reachable` is the storage."""
 
-    status: str
+    status: Status
     reachable: bool
     uptime_s: float
 
@@ -44,7 +46,7 @@ class Health:
         self._storage, self._pipeline, self._catalog = storage, pipeline, catalog
         self._outbox, self._clock = outbox, clock
         self._started = clock.monotonic()
-        self._status = OK
+        self._status: Status = OK
         self._since_us = 0
         self._held = 0
         self._untold: deque[list[NewDelivery]] = deque(maxlen=REMEMBERED)
@@ -65,8 +67,7 @@ class Health:
                 _log.exception("looking after the health of the server failed; it goes on")
             await asyncio.sleep(INTERVAL_S)
 
-    def _judge(self, status: str) -> None:
-        """Take note of what one look has found."""
+    def _judge(self, status: Status) -> None:
         if status == self._status:
             self._held = 0
             return

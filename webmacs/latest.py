@@ -21,10 +21,13 @@ class LatestValues:
         """Replace everything by what the storage has."""
         self._by_event = {datapoint.event.id: datapoint for datapoint in datapoints}
 
-    def retain(self, event_ids: Collection[int]) -> None:
-        """Forget events that are gone."""
+    def retain(self, event_ids: Collection[int], experiment_ids: Collection[int]) -> None:
+        """Forget events that are gone; readings of an experiment that is gone belong to none."""
         for event_id in self._by_event.keys() - set(event_ids):
             del self._by_event[event_id]
+        for event_id, datapoint in self._by_event.items():
+            if datapoint.experiment is not None and datapoint.experiment.id not in experiment_ids:
+                self._by_event[event_id] = datapoint._replace(experiment=None)
 
     def all(self) -> Mapping[int, Datapoint]:
         """By event id. Not a copy: read it before anything else runs."""

@@ -102,6 +102,7 @@ class Experiment:
     name: str
     started_us: int
     stopped_us: int | None
+    user_id: int | None = None
 
 
 class Operator(enum.StrEnum):

@@ -74,9 +74,9 @@ async def test_numbers_have_a_decimal_point_and_times_six_digits_or_none(server:
         await post(server, "", server.reading(7, event, timestamp=f"{moment}{fraction}+00:00"))
     async with server.client.get(f"{server.address}{API}/latest", headers=server.headers()) as response:
         raw = await response.text()
-    assert raw.count('"value": 7.0,') == 3
+    assert raw.count('"value":7.0,') == 3
     for text in ("Z", ".500000Z", ".000001Z"):
-        assert f'"timestamp": "{moment}{text}"' in raw
+        assert f'"timestamp":"{moment}{text}"' in raw
 
 
 async def test_the_latest_values_are_there_after_a_restart(storage_url: str, tmp_path: Path) -> None:

@@ -9,14 +9,13 @@ from typing import Final
 
 import click
 
-from webmacs.auth import MAX_PASSWORD_LENGTH, Passwords
+from webmacs.auth import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Passwords
 from webmacs.cli.setting import config_option, opened_storage, runs, settings_from
 from webmacs.clock import SystemClock
 from webmacs.errors import Conflict
 from webmacs.model import Role, to_datetime
 from webmacs.storage import accounts
 
-MIN_PASSWORD_LENGTH: Final = 8
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+")
 
 password_option = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any, NotRequired, cast
 
-from aiohttp import web
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
 from webmacs.config import PipelineSettings
 from webmacs.errors import Conflict, InvalidMessage, NotFound, Overloaded
-from webmacs.handlers.http import IDENTITY, PREFIX, Routes, json_object, success, timestamp
+from webmacs.handlers.http import PREFIX, Routes
+from webmacs.handlers.resource import Call, Done, Timestamp, timestamp
 from webmacs.latest import LatestValues
-from webmacs.model import Role
+from webmacs.model import Datapoint, Role
 from webmacs.pipeline.base import Batch, Outcome, Refused, Stored
 from webmacs.pipeline.runner import Pipeline
 from webmacs.pipeline.validate import NO_VALID_DATAPOINTS
@@ -21,6 +23,49 @@ from webmacs.pipeline.validate import NO_VALID_DATAPOINTS
 UNDECIDED = "Storage unavailable, batch not confirmed; give it a batch_id to send it again without doubling it"
 INVALID_DATAPOINT = "value must be a finite number, event_public_id a text of 1 to 100 characters"
 WITHDRAWN = "Storage unavailable, batch not stored"
+
+
+class DatapointShape(TypedDict):
+    """A stored reading."""
+
+    public_id: str
+    value: float
+    timestamp: Timestamp
+    event_public_id: str
+    experiment_public_id: str | None
+
+
+class NewDatapoint(BaseModel):
+    """One reading. Numbers in quotes and booleans are taken, too."""
+
+    value: float
+    event_public_id: Annotated[str, Field(min_length=1, max_length=100)]
+    timestamp: str | None = None
+
+
+class NewDatapoints(BaseModel):
+    """Readings, those that are not valid are left out."""
+
+    datapoints: list[NewDatapoint]
+    batch_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+class NewDatapointOnce(NewDatapoint):
+    """One reading that may be sent again."""
+
+    batch_id: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+
+class Accepted(Done):
+    """The `message` begins with the number of readings accepted; the rest is for who gave a `batch_id`."""
+
+    batch_id: NotRequired[str]
+    accepted: NotRequired[int]
+    rejected: NotRequired[int]
+    invalid: NotRequired[int]
+    unlinked: NotRequired[int]
+    skewed: NotRequired[int]
+    duplicate: NotRequired[bool]
 
 
 class DatapointRoutes:
@@ -35,31 +80,19 @@ class DatapointRoutes:
     def register(self, routes: Routes) -> None:
         """Add the routes."""
         routes.add("GET", f"{PREFIX}/datapoints/latest", self.newest)
-        routes.add("POST", f"{PREFIX}/datapoints", self.add, needs=Role.OPERATOR)
-        routes.add("POST", f"{PREFIX}/datapoints/batch", self.add_batch, needs=Role.OPERATOR)
+        routes.add("POST", f"{PREFIX}/datapoints", self.add, needs=Role.OPERATOR, status=201, fails=(404, 409, 503))
+        routes.add("POST", f"{PREFIX}/datapoints/batch", self.add_batch, needs=Role.OPERATOR, status=201, fails=(503,))
 
-    async def newest(self, _request: web.Request) -> web.Response:
+    async def newest(self, _call: Call) -> list[DatapointShape]:
         """The newest reading of each event that has one: from memory, whatever the history."""
-        catalog = self._catalog.current
-        return web.json_response(
-            [
-                {
-                    "public_id": datapoint.public_id,
-                    "value": datapoint.value,
-                    "timestamp": timestamp(datapoint.time_us),
-                    "event_public_id": datapoint.event.public_id,
-                    "experiment_public_id": datapoint.experiment and datapoint.experiment.public_id,
-                }
-                for event_id, datapoint in self._latest.all().items()
-                if event_id in catalog.events_by_id
-            ]
-        )
+        known = self._catalog.current.events_by_id
+        return [_shape(datapoint) for event_id, datapoint in self._latest.all().items() if event_id in known]
 
-    async def add(self, request: web.Request) -> web.Response:
+    async def add(self, call: Call[Annotated[dict[str, Any], NewDatapointOnce]]) -> Accepted:
         """One reading."""
-        body = await json_object(request)
+        body = call.body
         try:
-            stored, batch_id = await self._store(request, {"datapoints": [body], "batch_id": body.get("batch_id")})
+            stored, batch_id = await self._store(call, {"datapoints": [body], "batch_id": body.get("batch_id")})
         except InvalidMessage as error:
             raise (InvalidMessage(INVALID_DATAPOINT) if str(error) == NO_VALID_DATAPOINTS else error) from None
         if not stored.accepted:  # also the second time: the first answer comes again
@@ -69,22 +102,21 @@ class DatapointRoutes:
             raise Conflict(f"event {event} is not linked to an enabled plugin instance")
         return _answer(stored, batch_id)
 
-    async def add_batch(self, request: web.Request) -> web.Response:
+    async def add_batch(self, call: Call[Annotated[dict[str, Any], NewDatapoints]]) -> Accepted:
         """Up to `pipeline.max_batch_size` readings; those of events that are not linked are left out."""
-        body = await json_object(request)
-        if body.get("datapoints") == []:
-            return success("0 datapoints accepted", 201)
-        stored, batch_id = await self._store(request, body)
+        if call.body.get("datapoints") == []:
+            return {"status": "success", "message": "0 datapoints accepted"}
+        stored, batch_id = await self._store(call, call.body)
         return _answer(stored, batch_id)
 
-    async def _store(self, request: web.Request, message: dict[str, Any]) -> tuple[Stored, str | None]:
+    async def _store(self, call: Call[Any], message: dict[str, Any]) -> tuple[Stored, str | None]:
         """Submit and wait for the commit, so that the client can read what it has written."""
         fate: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
         def reply(_batch: Batch, outcome: Outcome) -> None:
             fate.set_result(outcome)
 
-        batch = Batch(message, request[IDENTITY].user.id, self._clock.now_us(), lax=True, reply=reply)
+        batch = Batch(message, call.identity.user.id, self._clock.now_us(), lax=True, reply=reply)
         await self._pipeline.submit(batch)
         done, _ = await asyncio.wait([fate], timeout=self._settings.overload_timeout_s)
         if not done:
@@ -95,7 +127,20 @@ class DatapointRoutes:
         return outcome, batch.batch_id
 
 
-def _answer(stored: Stored, batch_id: str | None) -> web.Response:
-    more = {} if batch_id is None else {"batch_id": batch_id, **stored.numbers()}
+def _answer(stored: Stored, batch_id: str | None) -> Accepted:
     noun = "datapoint" if stored.accepted == 1 else "datapoints"
-    return success(f"{stored.accepted} {noun} accepted", 201, **more)
+    answer: Accepted = {"status": "success", "message": f"{stored.accepted} {noun} accepted"}
+    if batch_id is not None:
+        answer["batch_id"] = batch_id
+        answer.update(cast(Accepted, stored.numbers()))
+    return answer
+
+
+def _shape(datapoint: Datapoint) -> DatapointShape:
+    return {
+        "public_id": datapoint.public_id,
+        "value": datapoint.value,
+        "timestamp": timestamp(datapoint.time_us),
+        "event_public_id": datapoint.event.public_id,
+        "experiment_public_id": None if datapoint.experiment is None else datapoint.experiment.public_id,
+    }

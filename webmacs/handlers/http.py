@@ -1,21 +1,18 @@
-"""What all HTTP routes share: roles, errors as JSON, request bodies, the contract's forms of numbers and times."""
+"""What all HTTP routes share: roles, errors as JSON, headers."""
 
 from __future__ import annotations
 
-import json
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler as WebHandler
 from multidict import istr
-from pydantic import BaseModel, ValidationError
 
 from webmacs.auth import AUTHENTICATION_REQUIRED, INSUFFICIENT, Authenticator
-from webmacs.config import explain
 from webmacs.errors import (
     AuthError,
     Conflict,
@@ -26,14 +23,13 @@ from webmacs.errors import (
     StorageUnavailable,
     WebmacsError,
 )
-from webmacs.model import Identity, Role, to_datetime
+from webmacs.handlers.resource import Endpoint, Guard, Handler
+from webmacs.model import Role
 
 _log = logging.getLogger(__name__)
-M = TypeVar("M", bound=BaseModel)
 
 PREFIX: Final = "/api/v1"
 RETRY_AFTER_S: Final = 1
-IDENTITY: Final = web.RequestKey("identity", Identity)
 REQUEST_ID: Final = istr("X-Request-ID")
 
 _STATUS: Final[Sequence[tuple[type[WebmacsError], int]]] = (
@@ -47,28 +43,52 @@ _STATUS: Final[Sequence[tuple[type[WebmacsError], int]]] = (
 
 
 class Routes:
-    """Adds routes with the role each one needs, in both slash forms: clients use either and follow no redirect."""
+    """Adds routes with the role each one needs, in both slash forms: clients use either and follow no redirect.
 
-    def __init__(self, router: web.UrlDispatcher, auth: Authenticator) -> None:
+    `endpoints` are all but the sockets, for the OpenAPI document. `undecided` is called when a change has failed that
+    may have been stored nevertheless.
+    """
+
+    def __init__(self, router: web.UrlDispatcher, auth: Authenticator, undecided: Callable[[], None]) -> None:
         self._router = router
         self._auth = auth
+        self._undecided = undecided
+        self.endpoints: list[Endpoint] = []
 
     def add(
         self,
         method: str,
         path: str,
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        handler: Handler,
+        *,
         needs: Role | None = Role.VIEWER,
+        status: int = 200,
+        fails: tuple[int, ...] = (),
+        media: str = "application/json",
+        guard: Guard | None = None,
     ) -> None:
-        """`needs` None: open to everyone."""
+        """Add what a resource does; see `Endpoint`."""
+        endpoint = Endpoint(method, path, handler, needs, status, fails, media, guard)
+        self.endpoints.append(endpoint)
 
-        async def guarded(request: web.Request) -> web.StreamResponse:
-            if needs is not None:
-                request[IDENTITY] = self._auth.authenticate(bearer(request), needs)
-            return await handler(request)
+        async def respond(request: web.Request) -> web.StreamResponse:
+            caller = None if needs is None else self._auth.authenticate(bearer(request), needs)
+            try:
+                return await endpoint.respond(request, caller)
+            except StorageUnavailable:
+                if method != hdrs.METH_GET:
+                    self._undecided()
+                raise
 
+        self._serve(method, path, respond)
+
+    def add_socket(self, path: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> None:
+        """Add a WebSocket, whose doorkeeper asks for the token."""
+        self._serve("GET", path, handler)
+
+    def _serve(self, method: str, path: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> None:
         for form in (path, f"{path}/"):
-            self._router.add_route(method, form, guarded)
+            self._router.add_route(method, form, handler)
 
 
 def bearer(request: web.Request) -> str | None:
@@ -78,7 +98,7 @@ def bearer(request: web.Request) -> str | None:
 
 
 @web.middleware
-async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def errors_as_json(request: web.Request, handler: WebHandler) -> web.StreamResponse:
     """Turn every error into its status and a JSON `detail`."""
     try:
         return await handler(request)
@@ -132,34 +152,3 @@ def from_http(error: web.HTTPException) -> web.Response:
     """An error that aiohttp raised, as the contract has it. Its own text may repeat what the client sent."""
     allow = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else None
     return failure(error.status, error.reason, headers=allow)
-
-
-def success(message: str, status: int = 200, **more: object) -> web.Response:
-    """The answer to most writes."""
-    return web.json_response({"status": "success", "message": message, **more}, status=status)
-
-
-async def json_object(request: web.Request) -> dict[str, Any]:
-    """The body as a JSON object in UTF-8. Raises `InvalidMessage` (422), or 413 by aiohttp."""
-    if request.content_type != "application/json":
-        raise InvalidMessage("The body must be JSON, with Content-Type: application/json")
-    try:
-        body = json.loads((await request.read()).decode())
-    except (ValueError, RecursionError):
-        raise InvalidMessage("Invalid JSON") from None
-    if not isinstance(body, dict):
-        raise InvalidMessage("The body must be a JSON object")
-    return body
-
-
-async def parsed(request: web.Request, model: type[M]) -> M:
-    """The body as a model. Raises `InvalidMessage` that names the field."""
-    try:
-        return model.model_validate(await json_object(request))
-    except ValidationError as error:
-        raise InvalidMessage(explain(error)) from None
-
-
-def timestamp(time_us: int) -> str:
-    """A time as REST writes it: UTC, `Z`, six digits of fraction or none."""
-    return to_datetime(time_us).isoformat().replace("+00:00", "Z")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any, Final
 
 from webmacs.errors import NotFound
-from webmacs.model import ApiToken, Role, User, Write
+from webmacs.model import ApiToken, Role, Scalar, User, Write
 from webmacs.storage.base import Storage
 
 _USER: Final = "id, public_id, email, username, role, session_version, created_us"
@@ -62,6 +63,40 @@ async def set_password(storage: Storage, user_id: int, password_hash: str) -> No
         raise NotFound(f"there is no user {user_id}")
 
 
+async def change_user(
+    storage: Storage,
+    user_id: int,
+    *,
+    email: str | None,
+    username: str | None,
+    role: Role | None,
+    password_hash: str | None,
+) -> bool:
+    """Change what is not None; a new password ends all sessions. False: the last administrator stays one.
+
+    Raises `Conflict` when the address or the name is taken.
+    """
+    row: dict[str, Scalar] = {
+        "id": user_id,
+        "email": None if email is None else normal_email(email),
+        "username": username,
+        "role": None if role is None else role.value,
+        "password_hash": password_hash,
+        "sessions": int(password_hash is not None),
+    }
+    changed = await storage.write(
+        Write("UPDATE users SET role = role WHERE role = 'admin'"),  # as in `remove_user`
+        Write(
+            "UPDATE users SET email = coalesce(:email, email), username = coalesce(:username, username),"
+            " role = coalesce(:role, role), password_hash = coalesce(:password_hash, password_hash),"
+            " session_version = session_version + :sessions WHERE id = :id AND (role <> 'admin'"
+            " OR coalesce(:role, role) = 'admin' OR (SELECT count(*) FROM users WHERE role = 'admin') > 1)",
+            (row,),
+        ),
+    )
+    return changed > 0
+
+
 async def remove_user(storage: Storage, user_id: int) -> bool:
     """Remove a user with all API tokens; what the user made and measured stays. False: the last administrator stays."""
     removed = await storage.write(
@@ -103,6 +138,22 @@ async def add_token(
         )
     )
     return public_id
+
+
+async def last_used(storage: Storage) -> dict[int, int]:
+    """When API tokens were last used, by their id; those that were."""
+    return dict(await storage.fetch("SELECT id, last_used_us FROM api_tokens WHERE last_used_us IS NOT NULL"))
+
+
+def used(last_used_us: Mapping[int, int]) -> Write:
+    """Remember when API tokens were last used, by their id. No change of configuration: nobody reads it again for it.
+
+    Several servers may say so of one token; the last time counts.
+    """
+    return Write(
+        "UPDATE api_tokens SET last_used_us = :time_us WHERE id = :id AND coalesce(last_used_us, 0) < :time_us",
+        tuple({"id": token_id, "time_us": time_us} for token_id, time_us in sorted(last_used_us.items())),
+    )
 
 
 async def remove_token(storage: Storage, public_id: str) -> None:

@@ -123,6 +123,14 @@ async def deliveries(
     return [_delivery(row) for row in rows]
 
 
+async def count(storage: Storage, webhook_id: int, status: DeliveryStatus | None = None) -> int:
+    """How many deliveries of a webhook there are, of that status or of any."""
+    only = "" if status is None else " AND status = :status"
+    parameters: Mapping[str, Scalar] = {} if status is None else {"status": status.value}
+    statement = f"SELECT count(*) FROM deliveries WHERE webhook_id = :webhook_id{only}"
+    return int((await storage.fetch(statement, webhook_id=webhook_id, **parameters))[0][0])
+
+
 async def redeliver(storage: Storage, public_id: str, now_us: int) -> None:
     """Attempt a delivery again from the beginning, under the same id, whatever became of it. Raises `NotFound`."""
     changed = await storage.write(

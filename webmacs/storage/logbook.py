@@ -7,11 +7,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from webmacs.errors import NotFound
 from webmacs.model import Scalar, Write
+from webmacs.storage.base import Storage
+from webmacs.storage.statements import on_one, total, update
 
 CONTENT_LENGTH: Final = 500
 _LOG_COLUMNS: Final = "public_id, content, logging_type, user_id, created_us"
 _LOG_VALUES: Final = ":public_id, :content, :logging_type, :user_id, :created_us"
+
+
+_LOGGED: Final = "SELECT public_id, content, logging_type, status_type, user_id, created_us FROM logs"
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An entry that is there; `status_type` is "unread" or "read"."""
+
+    public_id: str
+    content: str
+    logging_type: str
+    status_type: str
+    user_id: int | None
+    created_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +56,25 @@ def log_if(condition: str, entry: LogEntry, **parameters: Scalar) -> Write:
     """The same, if a condition in SQL holds by then, which may use `parameters`."""
     statement = f"INSERT INTO logs ({_LOG_COLUMNS}) SELECT {_LOG_VALUES} WHERE {condition}"
     return Write(statement, ({**_log_row(entry), **parameters},))
+
+
+async def page(storage: Storage, *, limit: int, offset: int) -> tuple[list[Logged], int]:
+    """Some entries, the newest first, and how many there are."""
+    rows = await storage.fetch(f"{_LOGGED} ORDER BY id DESC LIMIT :limit OFFSET :offset", limit=limit, offset=offset)
+    return [Logged(*row) for row in rows], await total(storage, "logs")
+
+
+async def entry(storage: Storage, public_id: str) -> Logged:
+    """One entry. Raises `NotFound`."""
+    rows = await storage.fetch(f"{_LOGGED} WHERE public_id = :public_id", public_id=public_id)
+    if not rows:
+        raise NotFound(f"there is no log entry {public_id}")
+    return Logged(*rows[0])
+
+
+async def change_entry(storage: Storage, public_id: str, **changed: Scalar) -> None:
+    """Change an entry. Raises `NotFound`."""
+    await on_one(storage, "log entry", public_id, update("logs", public_id, changed))
 
 
 def _log_row(entry: LogEntry) -> dict[str, Scalar]:

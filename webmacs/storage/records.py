@@ -7,10 +7,11 @@ from typing import Final
 
 from webmacs.catalog import Snapshot
 from webmacs.errors import NotFound
-from webmacs.model import Event, Experiment, Write
+from webmacs.model import Event, Experiment, Scalar, Write
 from webmacs.storage import accounts
 from webmacs.storage.base import Storage
 from webmacs.storage.rules import rules
+from webmacs.storage.statements import delete, on_one, update
 from webmacs.storage.webhooks import webhooks
 
 _EVENTS: Final = (
@@ -21,7 +22,7 @@ _LINKED: Final = (
     "SELECT DISTINCT c.event_id FROM channels AS c JOIN plugins AS p ON p.id = c.plugin_id"
     " WHERE p.enabled = 1 AND c.event_id IS NOT NULL"
 )
-_EXPERIMENTS: Final = "SELECT id, public_id, name, started_us, stopped_us FROM experiments"
+_EXPERIMENTS: Final = "SELECT id, public_id, name, started_us, stopped_us, user_id FROM experiments"
 
 # Of two who stop an experiment at the same moment, the second has changed nothing, and this is how it can tell.
 STOPPED_THEN: Final = "EXISTS (SELECT 1 FROM experiments WHERE public_id = :experiment AND stopped_us = :stopped_us)"
@@ -79,6 +80,16 @@ async def add_event(
         )
     )
     return public_id
+
+
+async def change_event(storage: Storage, public_id: str, **changed: Scalar) -> None:
+    """Change columns of an event. Raises `Conflict` when the name is taken, `NotFound`."""
+    await on_one(storage, "event", public_id, update("events", public_id, changed))
+
+
+async def drop_event(storage: Storage, public_id: str) -> None:
+    """Remove an event; no query shows its readings any more, which the house-keeping deletes. Raises `NotFound`."""
+    await on_one(storage, "event", public_id, delete("events", public_id))
 
 
 async def remove_event(storage: Storage, public_id: str, *, chunk: int = 10_000) -> None:
@@ -190,6 +201,16 @@ async def experiment(storage: Storage, public_id: str) -> Experiment:
     if not rows:
         raise NotFound(f"there is no experiment {public_id}")
     return Experiment(*rows[0])
+
+
+async def change_experiment(storage: Storage, public_id: str, **changed: Scalar) -> None:
+    """Change columns of an experiment. Raises `Conflict` when the name is taken, `NotFound`."""
+    await on_one(storage, "experiment", public_id, update("experiments", public_id, changed))
+
+
+async def remove_experiment(storage: Storage, public_id: str) -> None:
+    """Remove an experiment; its readings stay, and belong to none. Raises `NotFound`."""
+    await on_one(storage, "experiment", public_id, delete("experiments", public_id))
 
 
 def start_experiment(public_id: str, name: str, *, now_us: int, user_id: int | None) -> Write:

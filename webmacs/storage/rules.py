@@ -9,17 +9,49 @@ from typing import Final
 from webmacs.errors import NotFound
 from webmacs.model import Action, Operator, Rule, Scalar, WebhookEvent, Write
 from webmacs.storage.base import Row, Storage
+from webmacs.storage.statements import on_one, total, update
 
 _RULES: Final = (
     "SELECT r.id, r.public_id, r.name, r.event_id, r.operator, r.threshold, r.threshold_high, r.action, r.emits,"
     " r.enabled, r.cooldown_s, r.user_id, r.created_us, s.last_triggered_us"
-    " FROM rules AS r LEFT JOIN rule_states AS s ON s.rule_id = r.id ORDER BY r.id"
+    " FROM rules AS r LEFT JOIN rule_states AS s ON s.rule_id = r.id"
 )
 
 
 async def rules(storage: Storage) -> list[Rule]:
     """All rules, the oldest first."""
-    return [_rule(row) for row in await storage.fetch(_RULES)]
+    return [_rule(row) for row in await storage.fetch(f"{_RULES} ORDER BY r.id")]
+
+
+async def page(storage: Storage, *, limit: int, offset: int) -> tuple[list[Rule], int]:
+    """Some of them, the oldest first, and how many there are."""
+    rows = await storage.fetch(f"{_RULES} ORDER BY r.id LIMIT :limit OFFSET :offset", limit=limit, offset=offset)
+    return [_rule(row) for row in rows], await total(storage, "rules")
+
+
+async def rule(storage: Storage, public_id: str) -> Rule:
+    """One rule. Raises `NotFound`."""
+    rows = await storage.fetch(f"{_RULES} WHERE r.public_id = :public_id", public_id=public_id)
+    if not rows:
+        raise NotFound(f"there is no rule {public_id}")
+    return _rule(rows[0])
+
+
+async def change_rule(storage: Storage, public_id: str, **changed: Scalar) -> None:
+    """Change columns of a rule; `event` is the public id of its event. What is an enum is given as its value.
+
+    Raises:
+        Conflict: the name is taken.
+        NotFound: there is no such rule, or no such event.
+
+    """
+    event = changed.pop("event", None)
+    if event is not None:
+        rows = await storage.fetch("SELECT id FROM events WHERE public_id = :event", event=event)
+        if not rows:
+            raise NotFound(f"there is no event {event}")
+        changed["event_id"] = rows[0][0]
+    await on_one(storage, "rule", public_id, update("rules", public_id, changed))
 
 
 async def add_rule(

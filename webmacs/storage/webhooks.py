@@ -11,17 +11,35 @@ from webmacs.errors import NotFound
 from webmacs.model import Scalar, Webhook, Write
 from webmacs.storage.base import Row, Storage
 from webmacs.storage.logbook import LogEntry, log_if
+from webmacs.storage.statements import delete, on_one, update
 
 _WEBHOOKS: Final = (
     "SELECT id, public_id, url, events, enabled, user_id, created_us, secret, old_secret, old_secret_until_us"
-    " FROM webhooks ORDER BY id"
+    " FROM webhooks"
 )
 CHUNK: Final = 5_000
 
 
 async def webhooks(storage: Storage) -> list[Webhook]:
     """All webhooks, the oldest first."""
-    return [_webhook(row) for row in await storage.fetch(_WEBHOOKS)]
+    return [_webhook(row) for row in await storage.fetch(f"{_WEBHOOKS} ORDER BY id")]
+
+
+async def webhook(storage: Storage, public_id: str) -> Webhook:
+    """One webhook. Raises `NotFound`."""
+    rows = await storage.fetch(f"{_WEBHOOKS} WHERE public_id = :public_id", public_id=public_id)
+    if not rows:
+        raise NotFound(f"there is no webhook {public_id}")
+    return _webhook(rows[0])
+
+
+async def change_webhook(
+    storage: Storage, public_id: str, *, events: Sequence[str] | None = None, **changed: Scalar
+) -> None:
+    """Change columns of a webhook. Raises `Conflict`, `NotFound`."""
+    if events is not None:
+        changed["events"] = json.dumps(list(events))
+    await on_one(storage, "webhook", public_id, update("webhooks", public_id, changed))
 
 
 async def add_webhook(
@@ -58,9 +76,7 @@ async def add_webhook(
 
 async def enable_webhook(storage: Storage, public_id: str, *, enabled: bool) -> None:
     """Switch a webhook on or off; deliveries that wait for it stay where they are. Raises `NotFound`."""
-    await _change(
-        storage, "UPDATE webhooks SET enabled = :enabled WHERE public_id = :public_id", public_id, enabled=int(enabled)
-    )
+    await on_one(storage, "webhook", public_id, update("webhooks", public_id, {"enabled": int(enabled)}))
 
 
 def switch_off(webhook_id: int, entry: LogEntry) -> list[Write]:
@@ -74,11 +90,13 @@ def switch_off(webhook_id: int, entry: LogEntry) -> list[Write]:
 
 async def change_secret(storage: Storage, public_id: str, secret: str, *, old_until_us: int) -> None:
     """Give a webhook a new secret; the one it had stays good beside it until then. Raises `NotFound`."""
-    statement = (
+    row: dict[str, Scalar] = {"public_id": public_id, "secret": secret, "until_us": old_until_us}
+    change = Write(
         "UPDATE webhooks SET old_secret = secret, old_secret_until_us = :until_us, secret = :secret"
-        " WHERE public_id = :public_id"
+        " WHERE public_id = :public_id",
+        (row,),
     )
-    await _change(storage, statement, public_id, secret=secret, until_us=old_until_us)
+    await on_one(storage, "webhook", public_id, change)
 
 
 async def remove_webhook(storage: Storage, public_id: str) -> None:
@@ -87,7 +105,7 @@ async def remove_webhook(storage: Storage, public_id: str) -> None:
     Raises `NotFound`.
     """
     rows = await storage.fetch("SELECT id FROM webhooks WHERE public_id = :public_id", public_id=public_id)
-    await _change(storage, "DELETE FROM webhooks WHERE public_id = :public_id", public_id)
+    await on_one(storage, "webhook", public_id, delete("webhooks", public_id))
     for (webhook_id,) in rows:
         while await storage.write(forget_deliveries(webhook_id)):
             continue
@@ -99,11 +117,6 @@ def forget_deliveries(webhook_id: int) -> Write:
         "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE webhook_id = :webhook_id LIMIT :limit)",
         ({"webhook_id": webhook_id, "limit": CHUNK},),
     )
-
-
-async def _change(storage: Storage, statement: str, public_id: str, **values: Scalar) -> None:
-    if not await storage.write(Write(statement, ({"public_id": public_id, **values},))):
-        raise NotFound(f"there is no webhook {public_id}")
 
 
 def _webhook(row: Row) -> Webhook:

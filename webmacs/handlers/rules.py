@@ -1,0 +1,181 @@
+"""`/rules`: thresholds on events."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
+from webmacs.catalog import Catalog, Snapshot
+from webmacs.clock import Clock
+from webmacs.errors import InvalidMessage
+from webmacs.handlers.http import PREFIX, Routes
+from webmacs.handlers.resource import (
+    Call,
+    Done,
+    Number,
+    Page,
+    PageQuery,
+    Text,
+    Timestamp,
+    changes,
+    done,
+    timestamp,
+    unique,
+    unset,
+)
+from webmacs.model import Action, Operator, Role, Rule, WebhookEvent
+from webmacs.pipeline.thresholds import fault
+from webmacs.storage import rules
+from webmacs.storage.base import Storage
+
+_COLUMNS: Final = {
+    "event_public_id": "event",
+    "action_type": "action",
+    "webhook_event_type": "emits",
+    "cooldown_seconds": "cooldown_s",
+}
+Seconds = Annotated[int, Field(ge=0, le=10 * 366 * 86_400)]
+
+
+class RuleShape(TypedDict):
+    """A rule."""
+
+    public_id: str
+    name: str
+    event_public_id: str
+    operator: Operator
+    threshold: float
+    threshold_high: float | None
+    action_type: Action
+    webhook_event_type: WebhookEvent | None
+    enabled: bool
+    cooldown_seconds: int
+    last_triggered_at: Timestamp | None
+    created_on: Timestamp
+    user_public_id: str | None
+
+
+class NewRule(BaseModel):
+    """A new rule; `threshold_high` is the upper bound of a range."""
+
+    name: Text
+    event_public_id: Text
+    operator: Operator
+    threshold: Number
+    action_type: Action
+    threshold_high: Number | None = None
+    webhook_event_type: WebhookEvent | None = None
+    enabled: bool = True
+    cooldown_seconds: Seconds = 60
+
+
+class RuleChange(BaseModel):
+    """What changes; the rest stays."""
+
+    name: Text = unset()
+    event_public_id: Text = unset()
+    operator: Operator = unset()
+    threshold: Number = unset()
+    action_type: Action = unset()
+    threshold_high: Number | None = unset()
+    webhook_event_type: WebhookEvent | None = unset()
+    enabled: bool = unset()
+    cooldown_seconds: Seconds = unset()
+
+
+class RuleRoutes:
+    """The handlers of the resource."""
+
+    def __init__(self, storage: Storage, catalog: Catalog, clock: Clock) -> None:
+        self._storage, self._catalog, self._clock = storage, catalog, clock
+
+    def register(self, routes: Routes) -> None:
+        """Add the routes."""
+        every, one = f"{PREFIX}/rules", f"{PREFIX}/rules/{{public_id}}"
+        routes.add("GET", every, self.listed, needs=Role.OPERATOR)
+        routes.add("POST", every, self.add, needs=Role.OPERATOR, status=201, fails=(404, 409))
+        routes.add("GET", one, self.show, needs=Role.OPERATOR)
+        routes.add("PUT", one, self.change, needs=Role.OPERATOR, fails=(409,))
+        routes.add("DELETE", one, self.remove, needs=Role.OPERATOR)
+
+    async def listed(self, call: Call[None, PageQuery]) -> Page[RuleShape]:
+        """A page of rules, the oldest first."""
+        found, total = await rules.page(self._storage, limit=call.query.page_size, offset=call.query.offset)
+        return call.query.holding([_shape(rule, self._catalog.current) for rule in found], total)
+
+    async def add(self, call: Call[NewRule]) -> Done:
+        """Add a rule."""
+        new = call.body
+        _check(new.operator, new.threshold, new.threshold_high)
+        with unique(_taken(new.name)):
+            await rules.add_rule(
+                self._storage,
+                name=new.name,
+                event=new.event_public_id,
+                operator=new.operator,
+                threshold=new.threshold,
+                threshold_high=new.threshold_high,
+                action=new.action_type,
+                emits=new.webhook_event_type,
+                enabled=new.enabled,
+                cooldown_s=new.cooldown_seconds,
+                user_id=call.identity.user.id,
+                now_us=self._clock.now_us(),
+            )
+        await self._catalog.reload()
+        return done(f"rule {new.name} added")
+
+    async def show(self, call: Call) -> RuleShape:
+        """One rule."""
+        return _shape(await rules.rule(self._storage, call.named()), self._catalog.current)
+
+    async def change(self, call: Call[RuleChange]) -> Done:
+        """Change a rule; the thresholds must make sense afterwards."""
+        public_id, changed = call.named(), changes(call.body)
+        now = await rules.rule(self._storage, public_id)
+        operator = changed.get("operator", now.operator)
+        _check(operator, changed.get("threshold", now.threshold), changed.get("threshold_high", now.threshold_high))
+        with unique(_taken(call.body.name)):
+            await rules.change_rule(
+                self._storage, public_id, **{_COLUMNS.get(name, name): value for name, value in changed.items()}
+            )
+        await self._catalog.reload()
+        return done("rule changed")
+
+    async def remove(self, call: Call) -> Done:
+        """Remove a rule."""
+        await rules.remove_rule(self._storage, call.named())
+        await self._catalog.reload()
+        return done("rule removed")
+
+
+def _check(operator: Operator, threshold: float, threshold_high: float | None) -> None:
+    wrong = fault(operator, threshold, threshold_high)
+    if wrong is not None:
+        raise InvalidMessage(wrong)
+
+
+def _taken(name: str) -> str:
+    return f"a rule called {name!r} exists already"
+
+
+def _shape(rule: Rule, catalog: Snapshot) -> RuleShape:
+    event, user = catalog.events_by_id.get(rule.event_id), catalog.users_by_id.get(rule.user_id or 0)
+    last_us = rule.last_triggered_us
+    return {
+        "public_id": rule.public_id,
+        "name": rule.name,
+        "event_public_id": event.public_id if event else "",
+        "operator": rule.operator,
+        "threshold": rule.threshold,
+        "threshold_high": rule.threshold_high,
+        "action_type": rule.action,
+        "webhook_event_type": rule.emits,
+        "enabled": rule.enabled,
+        "cooldown_seconds": rule.cooldown_s,
+        "last_triggered_at": None if last_us is None else timestamp(last_us),
+        "created_on": timestamp(rule.created_us),
+        "user_public_id": user.public_id if user else None,
+    }
