@@ -148,6 +148,10 @@ def test_what_comes_by_entry_point_is_named_by_nobody() -> None:
     assert named <= MAY_NAME
 
 
+def test_the_module_that_runs_the_pipeline_can_be_read_in_one_go() -> None:
+    assert len((ROOT / "pipeline" / "runner.py").read_text(encoding="utf-8").splitlines()) < 200
+
+
 # -- edges -----------------------------------------------------------------------------------------------------------
 
 

@@ -257,6 +257,14 @@ async def test_what_is_done_with_is_not_changed_by_an_attempt_that_ends_late(
     assert await everything(storage) == before
 
 
+async def test_what_was_given_up_during_its_first_attempt_stays_so(storage: Storage, webhook: Webhook) -> None:
+    under_way, _ = await ask(storage, webhook, T0, T0)
+    await prune(storage, max_pending=1, before_us=None)
+    assert await storage.write(attempted([delivered(under_way)])) == 0
+    found = await one(storage, under_way.public_id)
+    assert (found.status, found.attempts, found.delivered_us) == (DEAD, 0, None)
+
+
 async def test_the_same_outcome_given_again_counts_once(storage: Storage, webhook: Webhook) -> None:
     [delivery] = await ask(storage, webhook, T0)
     for _ in range(2):

@@ -47,6 +47,7 @@ async def test_a_rule_comes_back_as_it_was_added(storage: Storage) -> None:
     [rule] = await rules(storage)
     limits = (Operator.NOT_BETWEEN, -5e-324, 0.1, Action.WEBHOOK, WebhookEvent.HEALTH_CHANGED, False, 2**31 - 1)
     assert rule == Rule(rule.id, public_id, "Out of «range»", event.id, *limits, user_id, T0 + 1, None)
+    assert rule.enabled is False
 
 
 async def test_of_a_rule_little_has_to_be_said(storage: Storage) -> None:

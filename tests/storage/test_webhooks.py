@@ -39,6 +39,7 @@ async def test_a_webhook_comes_back_as_it_was_added(storage: Storage) -> None:
     [webhook] = await webhooks(storage)
     expected = Webhook(webhook.id, public_id, url, tuple(events), False, user.id, T0 + 1, "s3cret\\", None, 0)
     assert webhook == expected
+    assert webhook.enabled is False
 
 
 async def test_of_a_webhook_little_has_to_be_said(storage: Storage) -> None:
