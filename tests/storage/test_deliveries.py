@@ -317,6 +317,7 @@ async def test_whatever_became_of_a_delivery_it_can_begin_again_under_the_same_i
     again = await due(storage, webhook.id, LATER, 10)
     assert [delivery.public_id for delivery in again] == [delivery.public_id for delivery in made]
     assert {(delivery.attempts, delivery.delivered_us, delivery.status) for delivery in again} == {(0, None, PENDING)}
+    assert {(delivery.last_error, delivery.response_code) for delivery in again} == {(None, None)}
     assert [delivery.payload for delivery in again] == [delivery.payload for delivery in made]
 
 

@@ -21,6 +21,9 @@ _DELIVERY: Final = (
     " delivered_us"
 )
 _COLUMNS: Final = "public_id, webhook_id, event_type, payload, due_us, created_us"
+_ANEW: Final = (
+    "status = 'pending', attempts = 0, due_us = :now_us, last_error = NULL, response_code = NULL, delivered_us = NULL"
+)
 _VALUES: Final = ":public_id, :webhook_id, :event_type, :payload, :created_us, :created_us"
 
 
@@ -135,8 +138,7 @@ async def redeliver(storage: Storage, public_id: str, now_us: int) -> None:
     """Attempt a delivery again from the beginning, under the same id, whatever became of it. Raises `NotFound`."""
     changed = await storage.write(
         Write(
-            "UPDATE deliveries SET status = 'pending', attempts = 0, due_us = :now_us, delivered_us = NULL"
-            " WHERE public_id = :public_id",
+            f"UPDATE deliveries SET {_ANEW} WHERE public_id = :public_id",
             ({"public_id": public_id, "now_us": now_us},),
         )
     )
@@ -157,7 +159,7 @@ async def redeliver_dead(storage: Storage, webhook_id: int, now_us: int) -> int:
         first, last = last, rows[-1][0]  # onwards, so that one that fails at once does not hold this up
         changed += await storage.write(
             Write(
-                "UPDATE deliveries SET status = 'pending', attempts = 0, due_us = :now_us"
+                f"UPDATE deliveries SET {_ANEW}"
                 " WHERE webhook_id = :webhook_id AND status = 'dead_letter' AND id > :first AND id <= :last",
                 ({"webhook_id": webhook_id, "now_us": now_us, "first": first, "last": last},),
             )
