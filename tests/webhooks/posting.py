@@ -146,16 +146,23 @@ class Held:
 
     def __init__(self, answer: bytes | None = None) -> None:
         self.answer = answer or reply(200)
-        self._let_go = asyncio.Event()
+        self._all = asyncio.Event()
+        self._places = asyncio.Semaphore(0)
 
     def let_go(self) -> None:
-        self._let_go.set()
+        """Of all that are kept and all that come."""
+        self._all.set()
+
+    def let_one_go(self) -> None:
+        self._places.release()
 
     async def __call__(self, connection: Connection) -> None:
-        waits = [asyncio.create_task(self._let_go.wait()), asyncio.create_task(_ended(connection))]
+        ways = [self._all.wait(), self._places.acquire(), _ended(connection)]
+        waits = [asyncio.create_task(way) for way in ways]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        ended = waits[-1].done()
         await end(*waits)
-        if not self._let_go.is_set():
+        if ended:
             raise Done
         await connection.send(self.answer)
 
@@ -174,6 +181,9 @@ class Trouble:
         self._reading: Exception | None = None
         self._writing: Exception | None = None
         self._refuses: Callable[[Write], bool] = lambda _: True
+        self._late: str | None = None
+        self.late = 0
+        self._arrive = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
         fetch, write = storage.fetch, storage.write
@@ -183,7 +193,11 @@ class Trouble:
             if self._reading is not None and self._unreadable in statement:
                 self.unread += 1
                 raise self._reading
-            return await fetch(statement, **parameters)
+            rows = await fetch(statement, **parameters)
+            if self._late is not None and self._late in statement:
+                self.late += 1
+                await self._arrive.wait()
+            return rows
 
         async def guarded_write(*writes: Write) -> int:
             self.writes += 1
@@ -206,6 +220,16 @@ class Trouble:
             yield
         finally:
             self._reading = None
+
+    @contextmanager
+    def arriving_late(self, what: str) -> Iterator[None]:
+        """What is read by such a statement is as it was, but arrives only in the end."""
+        self._late = what
+        try:
+            yield
+        finally:
+            self._late = None
+            self._arrive.set()
 
     @contextmanager
     def writing(

@@ -73,7 +73,8 @@ async def test_a_hundred_receivers_are_served_beside_each_other(storage: Storage
 
 
 async def test_it_does_not_look_for_what_is_not_there(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever waits: a pause, a retry, a webhook that is off, one that only the storage knows, one that is gone."""
+    """Whatever waits: a pause, a retry, a webhook that is off, one of which only the storage knows that it is on, or that
+    it is there at all, or that it is gone."""
     moody = Moody(reply(429, "Retry-After: 1000"))
     async with listening(moody) as receiver, at_work(storage, concurrency=1) as post:
         pausing = await post.webhook(receiver.url("/pausing"))
@@ -85,9 +86,12 @@ async def test_it_does_not_look_for_what_is_not_there(storage: Storage, monkeypa
         await post.until_attempted(failing)
         off = await post.webhook(receiver.url("/off"), enabled=False)
         await post.ask_for(off)
+        again = await post.webhook(receiver.url("/again"), enabled=False)
+        await post.ask_for(again)
         gone = await post.webhook(receiver.url("/gone"))
         await storage.write(Write("DELETE FROM webhooks WHERE id = :id", ({"id": gone.id},)))
         await post.ask_for(gone)
+        await webhooks.enable_webhook(storage, again.public_id, enabled=True)
         await webhooks.add_webhook(storage, url=receiver.url("/new"), events=["sensor.reading"], now_us=0)
         ((new_id,),) = await storage.fetch("SELECT max(id) FROM webhooks")
         await storage.write(
@@ -108,6 +112,7 @@ async def test_it_does_not_look_for_what_is_not_there(storage: Storage, monkeypa
         moody.answer = reply(200)
         await post.catalog.reload()
         await receiver.until(lambda: "new" in ids(receiver))
+        await post.until(again, all_delivered)
 
 
 async def test_what_another_process_has_asked_for_is_found_by_looking_now_and_then(storage: Storage) -> None:
@@ -115,6 +120,22 @@ async def test_what_another_process_has_asked_for_is_found_by_looking_now_and_th
         webhook = await post.webhook(receiver.url())
         post.outbox.ring = lambda: None  # type: ignore[method-assign] # the bell of another process
         await post.ask_for(webhook)
+        await post.until(webhook, all_delivered)
+
+
+async def test_what_is_committed_in_the_moment_in_which_there_was_nothing_more_is_not_forgotten(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble = Trouble(storage, monkeypatch)
+    async with listening(OK) as receiver, at_work(storage) as post:
+        webhook = await post.webhook(receiver.url())
+        await post.ask_for(webhook)
+        await got(receiver, 1)
+        with trouble.arriving_late("ORDER BY due_us"):
+            await until(lambda: trouble.late)  # it has looked for more, and does not know yet that there is none
+            await post.ask_for(webhook)
+            looks = trouble.fetches
+            await until(lambda: trouble.fetches > looks)
         await post.until(webhook, all_delivered)
 
 
@@ -282,7 +303,9 @@ async def test_when_its_closing_is_cut_short_nothing_hangs(storage: Storage) -> 
 # -- a storage that is away ------------------------------------------------------------------------------------------
 
 
-async def test_a_storage_that_was_away_is_looked_into_again(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_storage_that_was_away_is_looked_into_again(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(module, "AGAIN_S", 0.01)
     async with listening(OK) as receiver, at_work(storage) as post:
         webhook = await post.webhook(receiver.url())
@@ -291,6 +314,7 @@ async def test_a_storage_that_was_away_is_looked_into_again(storage: Storage, mo
             await post.ask_for(webhook)
             await until(lambda: trouble.unread >= 3)
         await post.until(webhook, all_delivered)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]  # others say so
 
 
 async def test_a_bug_does_not_end_it_and_is_said(

@@ -179,9 +179,8 @@ async def test_redelivery_that_is_asked_for_during_an_attempt_follows_it(storage
     async with listening(held) as receiver, at_work(storage, attempts=2) as post:
         webhook = await post.webhook(receiver.url())
         (public_id,) = await post.ask_for(webhook)
-        held.let_go()
+        held.let_one_go()
         await post.until_attempted(webhook)
-        held._let_go.clear()
         post.pass_time(10)
         await got(receiver, 2)  # the last attempt is under way
         await redeliver(storage, public_id, post.clock.now_us())
@@ -241,6 +240,25 @@ async def test_one_that_takes_long_does_not_hold_up_what_comes_after_it(storage:
         await post.until(webhook, all_delivered)
 
 
+async def test_while_one_takes_long_nobody_looks_again_and_again(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with listening(OK) as receiver, at_work(storage) as post:
+        webhook = await post.webhook(receiver.url())
+        await post.ask_for(webhook)
+        await post.until(webhook, all_delivered)
+        receiver._behave = held = Held()
+        trouble = Trouble(storage, monkeypatch)
+        await post.ask_for(webhook)
+        await got(receiver, 2)
+        await asyncio.sleep(0.1)
+        looks = trouble.fetches
+        await asyncio.sleep(0.3)
+        assert trouble.fetches - looks <= 2
+        held.let_go()
+        await post.until(webhook, all_delivered)
+
+
 async def test_one_that_takes_long_does_not_hold_up_the_retries_of_others(storage: Storage) -> None:
     async with listening(Moody(reply(500))) as receiver, at_work(storage, concurrency=2) as post:
         webhook = await post.webhook(receiver.url())
@@ -282,17 +300,18 @@ async def test_a_receiver_that_asks_for_a_pause_gets_it_whatever_waits(
 
 
 async def test_the_end_of_a_pause_wakes_the_one_who_delivers(storage: Storage) -> None:
-    """Nobody rings: those that wait were due before."""
+    """Nobody rings: those that wait were due before, and nothing comes due."""
     moody = Moody(reply(429, "Retry-After: 100"))
-    async with listening(moody) as receiver, at_work(storage, concurrency=1) as post:
+    async with listening(moody) as receiver, at_work(storage, concurrency=1, attempts=1) as post:
         webhook = await post.webhook(receiver.url())
         await post.ask_for(webhook, 2)
         await post.until(webhook, lambda rows: rows[0].attempts == 1)
         moody.answer = reply(200)
         post.pass_time(99.9)
-        await got(receiver, 1)
+        await asyncio.sleep(0.05)
+        assert len(receiver.requests) == 1
         post.clock.advance(0.1)
-        await post.until(webhook, all_delivered)
+        await post.until(webhook, lambda rows: statuses(rows) == [DEAD, DELIVERED])
 
 
 async def test_a_pause_is_no_longer_than_the_longest(storage: Storage) -> None:
@@ -365,6 +384,21 @@ async def test_switched_off_it_begins_nothing_more_and_switched_on_it_goes_on_at
         await post.until(webhook, all_delivered)
 
 
+async def test_switched_off_what_is_under_way_goes_on_to_its_end(storage: Storage) -> None:
+    held = Held()
+    async with listening(held) as receiver, at_work(storage, concurrency=2) as post:
+        webhook = await post.webhook(receiver.url())
+        await post.ask_for(webhook, 3)
+        await got(receiver, 2)
+        await post.enable(webhook, enabled=False)
+        held.let_one_go()
+        await post.until(webhook, lambda rows: statuses(rows).count(DELIVERED) == 1)
+        await asyncio.sleep(0.05)
+        held.let_one_go()
+        await post.until(webhook, lambda rows: statuses(rows).count(DELIVERED) == 2)
+        assert len(receiver.requests) == 2
+
+
 async def test_removed_it_is_not_called_any_more(storage: Storage) -> None:
     held = Held()
     async with listening(held) as receiver, at_work(storage, concurrency=1) as post:
@@ -396,6 +430,21 @@ async def test_removed_or_switched_off_nothing_more_is_fetched_though_the_catalo
             await post.ask_for(bystander)
             await post.until(bystander, all_delivered)
         assert receiver.requests == []
+
+
+async def test_switched_off_while_one_is_under_way_nothing_follows_it_though_the_catalog_does_not_know_it_yet(
+    storage: Storage,
+) -> None:
+    held = Held()
+    async with listening(held) as receiver, at_work(storage) as post:
+        webhook = await post.webhook(receiver.url())
+        await post.ask_for(webhook)
+        await got(receiver, 1)
+        await webhooks.enable_webhook(storage, webhook.public_id, enabled=False)
+        await post.ask_for(webhook)
+        held.let_go()
+        await until(lambda: not post.dispatcher._busy)
+        assert len(receiver.requests) == 1
 
 
 async def change_url(storage: Storage, public_id: str, url: str) -> None:
@@ -475,9 +524,13 @@ async def test_a_storage_that_refuses_an_outcome_does_not_have_it_made_again_and
                 assert trouble.refused == len(receiver.requests) == number
                 post.pass_time(0.6 * pause)
         await got(receiver, 4)
-        post.pass_time(1000)
         await post.until(webhook, all_delivered)
         assert set(ids(receiver)) == {public_id}
+        with trouble.writing(InvalidRows("as told"), lambda write: write.statement.startswith("UPDATE")):
+            await post.ask_for(webhook)
+            await until(lambda: trouble.refused == 4)
+        post.pass_time(6.3)  # the pauses begin from the beginning
+        await post.until(webhook, all_delivered)
     assert f"what became of delivery {public_id} is lost" in caplog.text
 
 
