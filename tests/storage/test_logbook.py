@@ -9,12 +9,21 @@ import pytest
 
 from tests.plant import settings_for
 from tests.storage.rows import T0, commit, logged, new_event, reading
-from webmacs.errors import InvalidRows
+from webmacs.errors import InvalidRows, NotFound
 from webmacs.extensions import load_storage
 from webmacs.model import Role, Write
 from webmacs.storage import accounts, migrate
 from webmacs.storage.base import Row, Storage
-from webmacs.storage.logbook import CONTENT_LENGTH, LogEntry, log_entries, log_entry, log_if
+from webmacs.storage.logbook import (
+    CONTENT_LENGTH,
+    LogEntry,
+    change_entry,
+    entry,
+    log_entries,
+    log_entry,
+    log_if,
+    page,
+)
 
 COLUMNS = "content, logging_type, status_type, user_id, created_us"
 
@@ -86,6 +95,28 @@ async def test_an_entry_that_cannot_be_stored_is_refused(storage: Storage) -> No
     with pytest.raises(InvalidRows):
         await storage.write(log_entry("a\0b", now_us=T0, user_id=None))
     assert await logged(storage) == []
+
+
+async def test_entries_are_told_the_newest_first_page_by_page(storage: Storage) -> None:
+    await storage.write(log_entries(LogEntry(f"{n}", T0 + n, None) for n in range(5)))
+    pages = [await page(storage, limit=2, offset=offset) for offset in (0, 2, 4, 6)]
+    assert [[one.content for one in found] for found, _ in pages] == [["4", "3"], ["2", "1"], ["0"], []]
+    assert {total for _, total in pages} == {5}
+
+
+async def test_an_entry_can_be_read_and_changed_alone(storage: Storage) -> None:
+    await storage.write(log_entries(LogEntry(f"{n}", T0 + n, None) for n in range(2)))
+    (second, first), _ = await page(storage, limit=10, offset=0)
+    await change_entry(storage, first.public_id, status_type="read", content="it's 100% :read")
+    changed = await entry(storage, first.public_id)
+    assert (changed.content, changed.status_type, changed.created_us) == ("it's 100% :read", "read", T0)
+    assert await entry(storage, second.public_id) == second
+
+
+async def test_an_entry_that_is_not_there_is_not_found(storage: Storage) -> None:
+    for attempt in (entry(storage, "abc"), change_entry(storage, "abc", status_type="read")):
+        with pytest.raises(NotFound, match="there is no log entry abc"):
+            await attempt
 
 
 async def test_entries_from_before_there_were_rules_are_kept(
