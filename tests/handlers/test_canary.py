@@ -56,10 +56,15 @@ async def prepare(tmp_path: Path, log_format: str) -> tuple[Path, Plant]:
 
 
 async def heard(address: str, request: str) -> bytes:
-    """All that comes back to a request, for a while."""
+    """All that comes back to a request, for a while; a loaded machine may take its time to begin."""
     async with await RawSocket.connect(address) as connection:
         connection.write(request.encode())
-        return await connection.within(0.3)
+        found = b""
+        for _ in range(60):
+            found += await connection.within(0.3)
+            if found:
+                break
+        return found + await connection.within(0.1)
 
 
 def ways_in(token: str) -> list[str]:
