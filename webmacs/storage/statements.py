@@ -9,13 +9,6 @@ from webmacs.model import Scalar, Write
 from webmacs.storage.base import Storage
 
 
-def insert(table: str, values: Mapping[str, Scalar]) -> Write:
-    """One new row."""
-    names = ", ".join(values)
-    places = ", ".join(f":{name}" for name in values)
-    return Write(f"INSERT INTO {table} ({names}) VALUES ({places})", (values,))
-
-
 def update(table: str, public_id: str, values: Mapping[str, Scalar]) -> Write:
     """Change some columns of the row with that public id; with none, nothing, which still finds out if it is there."""
     settings = ", ".join(f"{name} = :{name}" for name in values) or "public_id = public_id"
