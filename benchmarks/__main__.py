@@ -90,13 +90,14 @@ def _under_test(name: str, postgres_url: str | None) -> Iterator[tuple[Store, Se
         if name == "sqlite":
             store = stack.enter_context(opened(SqliteStore(directory)))
         else:
-            base = postgres_url or stack.enter_context(_postgres())
+            base = postgres_url or stack.enter_context(postgres())
             store = stack.enter_context(opened(PostgresStore(base, directory)))
         yield store, stack.enter_context(running(store.url, directory))
 
 
 @contextmanager
-def _postgres() -> Iterator[str]:
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL of one's own."""
     with warnings.catch_warnings():  # the wheel that carries PostgreSQL asks for a directory that we do not use
         warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
         from tests.postgres import PostgresServer

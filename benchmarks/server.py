@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -21,9 +21,13 @@ from benchmarks.workers import ROOT
 from tests.plant import Plant, furnish, settings_for
 from webmacs.extensions import load_storage
 from webmacs.model import Role
+from webmacs.storage.base import Storage
 
 EVENTS: Final = 50
 START_TIMEOUT_S: Final = 30.0
+
+Prepare = Callable[[Storage, Plant], Awaitable[None]]
+"""Puts more into a furnished storage before the server starts on it."""
 
 
 class Server:
@@ -47,20 +51,22 @@ class Server:
 
 
 @contextmanager
-def running(url: str, directory: Path, events: int = EVENTS) -> Iterator[Server]:
-    """A server on an empty storage, with that many linked events.
+def running(
+    url: str, directory: Path, events: int = EVENTS, prepare: Prepare | None = None, more: str = ""
+) -> Iterator[Server]:
+    """A server on an empty storage, with that many linked events; `more` are further lines of its configuration.
 
     Raises:
         RuntimeError: it did not start; with what it said.
 
     """
-    plant = asyncio.run(_furnish(url, directory, events))
+    plant = asyncio.run(_furnish(url, directory, events, prepare))
     port = _free_port()
     config, log = directory / "webmacs.toml", directory / "log"
     config.write_text(
         f"[server]\nport = {port}\n"
         f"[auth]\nsecret_key = {json.dumps(secrets.token_urlsafe(48))}\n"
-        f"[storage]\nurl = {json.dumps(url)}\n"
+        f"[storage]\nurl = {json.dumps(url)}\n{more}"
     )
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -78,11 +84,14 @@ def running(url: str, directory: Path, events: int = EVENTS) -> Iterator[Server]
             process.wait()
 
 
-async def _furnish(url: str, directory: Path, events: int) -> Plant:
+async def _furnish(url: str, directory: Path, events: int, prepare: Prepare | None) -> Plant:
     storage = load_storage(settings_for(url, directory))
     await storage.open()
     try:
-        return await furnish(storage, events=events)
+        plant = await furnish(storage, events=events)
+        if prepare is not None:
+            await prepare(storage, plant)
+        return plant
     finally:
         await storage.close()
 

@@ -73,8 +73,8 @@ async def test_a_hundred_receivers_are_served_beside_each_other(storage: Storage
 
 
 async def test_it_does_not_look_for_what_is_not_there(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever waits: a pause, a retry, a webhook that is off, one of which only the storage knows that it is on, or that
-    it is there at all, or that it is gone."""
+    """Whatever waits: a pause, a retry, a webhook that is off, or one of which only the storage knows that it is on,
+    that it is there at all, that it is gone."""
     moody = Moody(reply(429, "Retry-After: 1000"))
     async with listening(moody) as receiver, at_work(storage, concurrency=1) as post:
         pausing = await post.webhook(receiver.url("/pausing"))
