@@ -35,7 +35,7 @@ from tests.plant import Plant, now_us, settings_for
 from webmacs.catalog import Catalog
 from webmacs.extensions import load_storage
 from webmacs.model import Scalar, Write
-from webmacs.storage import records
+from webmacs.storage import plugins, records
 from webmacs.storage.base import Storage
 
 READINGS: Final = 500  # a message
@@ -220,7 +220,7 @@ async def _reloads(case: Case, directory: Path) -> tuple[list[float], list[float
     await storage.open()
     try:
         plant = Plant()
-        plant.plugin = await records.add_plugin(storage, plugin_id="test", instance_name="Rig", now_us=now_us())
+        plant.plugin = await plugins.add_plugin(storage, plugin_id="test", instance_name="Rig", now_us=now_us())
         await _equip(storage, plant, case)
         catalog = Catalog(lambda: records.snapshot(storage, now_us()))
         took, stood = [], []

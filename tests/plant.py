@@ -21,7 +21,7 @@ from webmacs.config import Settings
 from webmacs.extensions import load_storage
 from webmacs.handlers.front import Runner
 from webmacs.model import Role
-from webmacs.storage import accounts, records
+from webmacs.storage import accounts, plugins, records
 from webmacs.storage.base import Storage
 
 SECRET = "a-key-for-tests-that-is-long-enough"
@@ -71,11 +71,11 @@ async def furnish(storage: Storage, *, events: int = 3, experiment: bool = True)
         await accounts.add_token(
             storage, user_id=user.id, name="test", digest=api_token_digest(text), expires_us=None, now_us=now_us()
         )
-    plant.plugin = await records.add_plugin(storage, plugin_id="test", instance_name="Test rig", now_us=now_us())
+    plant.plugin = await plugins.add_plugin(storage, plugin_id="test", instance_name="Test rig", now_us=now_us())
     for number in range(events):
         event = await records.add_event(storage, name=f"Sensor {number}", unit="V", now_us=now_us())
         plant.linked.append(event)
-        await records.add_channel(
+        await plugins.add_channel(
             storage,
             plugin=plant.plugin,
             channel_id=f"in{number}",

@@ -25,7 +25,7 @@ from webmacs.metrics import Metrics
 from webmacs.model import Action, Operator, Role, Write
 from webmacs.pipeline.base import Batch, Outcome, Refused, StageContext, Stored
 from webmacs.pipeline.runner import REFUSED, Pipeline
-from webmacs.storage import accounts, records
+from webmacs.storage import accounts, plugins, records
 from webmacs.storage.base import Commit, Storage
 from webmacs.storage.rules import add_rule
 from webmacs.storage.webhooks import add_webhook, remove_webhook, webhooks
@@ -110,9 +110,9 @@ def clock() -> ManualClock:
 async def tank(storage: Storage) -> str:
     """An event that is linked, by its public id; a webhook that hears of thresholds, and an operator."""
     await accounts.add_user(storage, email="a@b", username="a", password_hash="x", role=Role.OPERATOR, now_us=START_US)
-    plugin = await records.add_plugin(storage, plugin_id="test", instance_name="Rig", now_us=START_US)
+    plugin = await plugins.add_plugin(storage, plugin_id="test", instance_name="Rig", now_us=START_US)
     event = await records.add_event(storage, name="Tank", unit="°C", now_us=START_US, public_id="tank")
-    await records.add_channel(
+    await plugins.add_channel(
         storage, plugin=plugin, channel_id="0", channel_name="0", unit="°C", event=event, now_us=START_US
     )
     await add_webhook(storage, url="https://example.org", events=["sensor.threshold_exceeded"], now_us=START_US)

@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Final
 
 from webmacs.errors import StorageError
-from webmacs.model import ApiToken, Datapoint, Event, Experiment, Rule, User, Webhook, WebhookEvent
+from webmacs.model import ApiToken, Channel, Datapoint, Event, Experiment, Plugin, Rule, User, Webhook, WebhookEvent
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ class Snapshot:
     revoked: Collection[str] = frozenset()  # the `jti` of JWTs that were logged out
     rules: tuple[Rule, ...] = ()  # by age, those that are switched off, too
     webhooks: tuple[Webhook, ...] = ()  # the same
+    plugins: tuple[Plugin, ...] = ()  # the same
+    channels: tuple[Channel, ...] = ()  # the same
 
     @cached_property
     def users_by_id(self) -> Mapping[int, User]:
@@ -50,6 +52,27 @@ class Snapshot:
     def events_by_id(self) -> Mapping[int, Event]:
         """Events by surrogate id."""
         return {event.id: event for event in self.events.values()}
+
+    @cached_property
+    def channels_by_plugin(self) -> Mapping[int, Sequence[Channel]]:
+        """The channels of each plugin instance that has some, by its surrogate id, the oldest first."""
+        found: dict[int, list[Channel]] = {}
+        for channel in self.channels:
+            found.setdefault(channel.plugin_id, []).append(channel)
+        return found
+
+    @cached_property
+    def linked_by_plugin(self) -> Mapping[int, Mapping[str, Event]]:
+        """What `linked` is for each enabled plugin instance alone, by its surrogate id: events by public id."""
+        return {
+            plugin.id: {
+                event.public_id: event
+                for channel in self.channels_by_plugin.get(plugin.id, ())
+                if (event := self.events_by_id.get(channel.event_id or 0)) is not None
+            }
+            for plugin in self.plugins
+            if plugin.enabled
+        }
 
     @cached_property
     def experiments_by_id(self) -> Mapping[int, Experiment]:

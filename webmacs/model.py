@@ -53,9 +53,20 @@ class User:
     created_us: int
 
 
+class Scope(enum.StrEnum):
+    """What an API token is good for: to send readings, to look at what its owner may see, or all that its owner may."""
+
+    INGEST = "ingest"
+    READ = "read"
+    FULL = "full"
+
+
 @dataclass(frozen=True, slots=True)
 class ApiToken:
-    """A long-lived credential (`wm_…`); only its SHA-256 is kept. `expires_us` None: never."""
+    """A long-lived credential (`wm_…`); only its SHA-256 is kept. `expires_us` None: never.
+
+    `plugin_id`, with the scope `ingest`: it sends the readings of that plugin instance and no others.
+    """
 
     id: int
     public_id: str
@@ -64,6 +75,8 @@ class ApiToken:
     user_id: int
     expires_us: int | None
     created_us: int
+    scope: Scope = Scope.FULL
+    plugin_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,45 @@ class Event:
     min_value: float
     max_value: float
     user_public_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """An instance of a plugin: one device, or one program that reads some. `plugin_id` says which plugin it is of."""
+
+    id: int
+    public_id: str
+    plugin_id: str
+    instance_name: str
+    demo_mode: bool
+    enabled: bool
+    config_json: str | None
+    user_id: int | None
+    created_us: int
+    updated_us: int | None = None
+
+
+class Direction(enum.StrEnum):
+    """Which way the values of a channel go, seen from the device."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+    BIDIRECTIONAL = "bidirectional"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One quantity of a plugin instance, linked to an event or to none. The ids of both are surrogate ones."""
+
+    id: int
+    public_id: str
+    plugin_id: int
+    channel_id: str
+    channel_name: str
+    direction: Direction
+    unit: str
+    event_id: int | None
+    created_us: int
 
 
 @dataclass(frozen=True, slots=True)

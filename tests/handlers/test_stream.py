@@ -25,7 +25,7 @@ from tests.wire import STREAM, acknowledged, connect, heard, history, points, un
 from webmacs import experiments
 from webmacs.hub import CONTROLLER, FRONTEND, Update
 from webmacs.model import Role, to_us
-from webmacs.storage import records
+from webmacs.storage import plugins, records
 
 CONNECTED = {"type": "connected", "message": "Subscribed to live datapoint stream."}
 INTERVAL_S = 0.2
@@ -172,7 +172,7 @@ async def test_values_are_numbers_as_stored(server: Server, value: float) -> Non
 async def test_an_id_with_quotes_and_letters_of_all_kinds_arrives_as_it_is(server: Server) -> None:
     event = 'ü "quoted" \\ 🌡'
     await records.add_event(server.parts.storage, name=event, unit="V", public_id=event, now_us=now_us())
-    await records.add_channel(
+    await plugins.add_channel(
         server.parts.storage,
         plugin=server.plant.plugin,
         channel_id="odd",

@@ -18,7 +18,7 @@ from tests.rawsocket import TEXT, RawSocket, frame
 from tests.wire import TELEMETRY, acknowledged, history, points
 from webmacs import experiments
 from webmacs.model import Role
-from webmacs.storage import records
+from webmacs.storage import plugins, records
 
 # WebSocket API, "Inbound Message Format", to the letter.
 EXAMPLE = """\
@@ -38,7 +38,7 @@ async def link(server: Server, *event_public_ids: str) -> None:
     storage, plugin = server.parts.storage, server.plant.plugin
     for number, event in enumerate(event_public_ids, 100):
         await records.add_event(storage, name=event, unit="V", public_id=event, now_us=now_us())
-        await records.add_channel(
+        await plugins.add_channel(
             storage,
             plugin=plugin,
             channel_id=f"in{number}",
@@ -172,11 +172,11 @@ async def test_readings_of_events_without_a_plugin_instance_are_dropped_in_silen
 
 
 async def test_an_event_of_a_disabled_plugin_instance_is_not_linked(server: Server) -> None:
-    await records.enable_plugin(server.parts.storage, server.plant.plugin, enabled=False)
+    await plugins.enable_plugin(server.parts.storage, server.plant.plugin, enabled=False)
     await server.parts.catalog.reload()
     answer = await acknowledged(await server.telemetry(), {"datapoints": [server.reading()], "batch_id": "off"})
     assert (answer["accepted"], answer["unlinked"]) == (0, 1)
-    await records.enable_plugin(server.parts.storage, server.plant.plugin, enabled=True)
+    await plugins.enable_plugin(server.parts.storage, server.plant.plugin, enabled=True)
     await server.parts.catalog.reload()
     answer = await acknowledged(await server.telemetry(), {"datapoints": [server.reading()], "batch_id": "on"})
     assert (answer["accepted"], answer["unlinked"]) == (1, 0)

@@ -16,7 +16,7 @@ from webmacs.auth import api_token_digest, new_api_token
 from webmacs.errors import StorageUnavailable
 from webmacs.extensions import load_storage
 from webmacs.model import Role, Write
-from webmacs.storage import accounts, records
+from webmacs.storage import accounts, plugins
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -213,10 +213,10 @@ async def test_to_store_them_is_no_change_of_configuration(postgres_url: str, tm
     heard: list[None] = []
     storage.watch(lambda: heard.append(None))
     await until(lambda: len(heard) == 1)  # what happened while nobody listened
-    await records.enable_plugin(storage, plant.plugin, enabled=False)
+    await plugins.enable_plugin(storage, plant.plugin, enabled=False)
     await until(lambda: len(heard) == 2)
     await storage.write(accounts.used({1: 100, 2: 100}))
-    await records.enable_plugin(storage, plant.plugin, enabled=True)
+    await plugins.enable_plugin(storage, plant.plugin, enabled=True)
     await until(lambda: len(heard) >= 3)
     await asyncio.sleep(0.2)
     await storage.close()

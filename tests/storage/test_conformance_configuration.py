@@ -22,7 +22,7 @@ from tests.storage.rows import (
 from webmacs import experiments
 from webmacs.errors import Conflict, InvalidRows
 from webmacs.model import Role, Scalar, Write
-from webmacs.storage import accounts, records
+from webmacs.storage import accounts, plugins, records
 from webmacs.storage.base import Storage
 from webmacs.storage.deliveries import deliver
 from webmacs.storage.rules import enable_rule, fired, remove_rule
@@ -187,7 +187,7 @@ async def changes(storage: Storage) -> dict[str, Callable[[], Awaitable[object]]
     user = await some_user(storage)
     token = await accounts.add_token(storage, user_id=user, name="t", digest="d", expires_us=None, now_us=T0)
     event = await new_event(storage)
-    plugin = await records.add_plugin(storage, plugin_id="p", instance_name="P", now_us=T0)
+    plugin = await plugins.add_plugin(storage, plugin_id="p", instance_name="P", now_us=T0)
     experiment = await experiments.start(storage, name="X", now_us=T0)
     rule, webhook = await new_rule(storage, event), await new_webhook(storage)
     return {
@@ -197,8 +197,8 @@ async def changes(storage: Storage) -> dict[str, Callable[[], Awaitable[object]]
         ),
         "a removed token": lambda: accounts.remove_token(storage, token),
         "a log-out": lambda: accounts.revoke(storage, "jti", T0 + 1, T0),
-        "a plugin switched off": lambda: records.enable_plugin(storage, plugin, enabled=False),
-        "a new channel": lambda: records.add_channel(
+        "a plugin switched off": lambda: plugins.enable_plugin(storage, plugin, enabled=False),
+        "a new channel": lambda: plugins.add_channel(
             storage, plugin=plugin, channel_id="c", channel_name="C", unit="V", event=event.public_id, now_us=T0
         ),
         "a stopped experiment": lambda: experiments.stop(storage, experiment, now_us=T0 + 1),

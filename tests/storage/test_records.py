@@ -10,16 +10,16 @@ from tests.storage.rows import T0, commit, log_entry, logged, new_event, new_exp
 from webmacs import experiments
 from webmacs.errors import Conflict, InvalidRows
 from webmacs.model import Event, Experiment
-from webmacs.storage import records
+from webmacs.storage import plugins, records
 from webmacs.storage.base import Commit, Storage
 
 
 async def add_plugin(storage: Storage, name: str = "Rig", *, enabled: bool = True) -> str:
-    return await records.add_plugin(storage, plugin_id="test", instance_name=name, now_us=T0, enabled=enabled)
+    return await plugins.add_plugin(storage, plugin_id="test", instance_name=name, now_us=T0, enabled=enabled)
 
 
 async def add_channel(storage: Storage, plugin: str, event: str | None, channel_id: str = "in0") -> str:
-    return await records.add_channel(
+    return await plugins.add_channel(
         storage, plugin=plugin, channel_id=channel_id, channel_name="In", unit="V", event=event, now_us=T0
     )
 
@@ -115,9 +115,9 @@ async def test_events_are_linked_by_channels_of_enabled_plugin_instances(storage
     await add_channel(storage, off, events[2].public_id, "b")
     await add_channel(storage, on, None, "c")
     assert await linked(storage) == {"on", "both"}
-    await records.enable_plugin(storage, on, enabled=False)
+    await plugins.enable_plugin(storage, on, enabled=False)
     assert await linked(storage) == set()
-    await records.enable_plugin(storage, off, enabled=True)
+    await plugins.enable_plugin(storage, off, enabled=True)
     assert await linked(storage) == {"off", "both"}
 
 
@@ -125,7 +125,7 @@ async def test_a_channel_outlives_its_event(storage: Storage) -> None:
     event, plugin = await new_event(storage), await add_plugin(storage)
     await add_channel(storage, plugin, event.public_id)
     await records.remove_event(storage, event.public_id)
-    assert await records.channel_events(storage, plugin) == {"in0": None}
+    assert await plugins.channel_events(storage, plugin) == {"in0": None}
 
 
 async def test_the_channels_of_a_plugin_instance_are_told_with_their_events(storage: Storage) -> None:
@@ -133,7 +133,7 @@ async def test_the_channels_of_a_plugin_instance_are_told_with_their_events(stor
     await add_channel(storage, plugin, event.public_id, "in0")
     await add_channel(storage, plugin, None, "in1")
     await add_channel(storage, other, event.public_id, "in2")
-    assert await records.channel_events(storage, plugin) == {"in0": event.public_id, "in1": None}
+    assert await plugins.channel_events(storage, plugin) == {"in0": event.public_id, "in1": None}
 
 
 async def test_a_channel_of_no_plugin_instance_is_refused(storage: Storage) -> None:
@@ -142,9 +142,9 @@ async def test_a_channel_of_no_plugin_instance_is_refused(storage: Storage) -> N
 
 
 async def test_a_plugin_instance_is_found_by_name(storage: Storage) -> None:
-    assert await records.plugin_named(storage, "Rig") is None
+    assert await plugins.plugin_named(storage, "Rig") is None
     public_id = await add_plugin(storage, "Rig")
-    assert await records.plugin_named(storage, "Rig") == public_id
+    assert await plugins.plugin_named(storage, "Rig") == public_id
 
 
 async def test_one_experiment_runs_at_a_time(storage: Storage) -> None:

@@ -25,7 +25,7 @@ from webmacs.cli.setting import one_line, plainly, short_path, this_command, unt
 from webmacs.config import Settings, load_settings
 from webmacs.errors import ConfigError, Conflict, NotFound, WebmacsError
 from webmacs.model import Action, Operator, Role, User
-from webmacs.storage import accounts, records, rules
+from webmacs.storage import accounts, plugins, records, rules
 from webmacs.storage.base import Storage
 from webmacs.tasks import end
 
@@ -235,10 +235,10 @@ async def _channels(
     storage: Storage, sources: Collection[machine.Channel], administrator: User, now_us: int
 ) -> dict[str, str]:
     """The event that each channel of this machine is linked to; channels and events that are missing are made."""
-    plugin = await records.plugin_named(storage, INSTANCE) or await records.add_plugin(
+    plugin = await plugins.plugin_named(storage, INSTANCE) or await plugins.add_plugin(
         storage, plugin_id="system", instance_name=INSTANCE, now_us=now_us
     )
-    linked = await records.channel_events(storage, plugin)
+    linked = await plugins.channel_events(storage, plugin)
     snapshot: Snapshot = await records.snapshot(storage, now_us)
     by_name = {event.name: event.public_id for event in snapshot.events.values()}
     for source in sources:
@@ -255,7 +255,7 @@ async def _channels(
         )
         if source.id == RULE_CHANNEL:
             await _rule(storage, event, administrator, now_us)
-        await records.add_channel(
+        await plugins.add_channel(
             storage,
             plugin=plugin,
             channel_id=source.id,

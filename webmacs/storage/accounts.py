@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from webmacs.errors import NotFound
-from webmacs.model import ApiToken, Role, Scalar, User, Write
+from webmacs.model import ApiToken, Role, Scalar, Scope, User, Write
 from webmacs.storage.base import Storage
 
 _USER: Final = "id, public_id, email, username, role, session_version, created_us"
-_TOKEN: Final = "id, public_id, name, digest, user_id, expires_us, created_us"  # noqa: S105 - column names
+_TOKEN: Final = "id, public_id, name, digest, user_id, expires_us, created_us, scope, plugin_id"  # noqa: S105 - column names
 
 
 async def users(storage: Storage) -> list[User]:
@@ -113,18 +113,26 @@ async def remove_user(storage: Storage, user_id: int) -> bool:
 
 async def tokens(storage: Storage) -> list[ApiToken]:
     """All API tokens, the oldest first."""
-    return [ApiToken(*row) for row in await storage.fetch(f"SELECT {_TOKEN} FROM api_tokens ORDER BY id")]
+    return [_token(row) for row in await storage.fetch(f"SELECT {_TOKEN} FROM api_tokens ORDER BY id")]
 
 
 async def add_token(
-    storage: Storage, *, user_id: int, name: str, digest: str, expires_us: int | None, now_us: int
+    storage: Storage,
+    *,
+    user_id: int,
+    name: str,
+    digest: str,
+    expires_us: int | None,
+    now_us: int,
+    scope: Scope = Scope.FULL,
+    plugin_id: int | None = None,
 ) -> str:
-    """Add an API token by the digest of its text; returns the public id."""
+    """Add an API token by the digest of its text; returns the public id. `plugin_id` is the surrogate one."""
     public_id = str(uuid.uuid4())
     await storage.write(
         Write(
-            "INSERT INTO api_tokens (public_id, name, digest, user_id, expires_us, created_us)"
-            " VALUES (:public_id, :name, :digest, :user_id, :expires_us, :now_us)",
+            "INSERT INTO api_tokens (public_id, name, digest, user_id, expires_us, created_us, scope, plugin_id)"
+            " VALUES (:public_id, :name, :digest, :user_id, :expires_us, :now_us, :scope, :plugin_id)",
             (
                 {
                     "public_id": public_id,
@@ -133,6 +141,8 @@ async def add_token(
                     "user_id": user_id,
                     "expires_us": expires_us,
                     "now_us": now_us,
+                    "scope": scope.value,
+                    "plugin_id": plugin_id,
                 },
             ),
         )
@@ -188,3 +198,8 @@ def normal_email(email: str) -> str:
 
 def _user(row: tuple[Any, ...]) -> User:
     return User(row[0], row[1], row[2], row[3], Role(row[4]), row[5], row[6])
+
+
+def _token(row: tuple[Any, ...]) -> ApiToken:
+    number, public_id, name, digest, user_id, expires_us, created_us, scope, plugin_id = row
+    return ApiToken(number, public_id, name, digest, user_id, expires_us, created_us, Scope(scope), plugin_id)

@@ -1,4 +1,4 @@
-"""Events, plugin instances, channels and experiments: the statements, once for every backend."""
+"""Events and experiments, and the whole configuration as a snapshot: the statements, once for every backend."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from webmacs.catalog import Snapshot
 from webmacs.errors import NotFound
 from webmacs.model import Event, Experiment, Scalar, Write
-from webmacs.storage import accounts
+from webmacs.storage import accounts, plugins
 from webmacs.storage.base import Storage
 from webmacs.storage.rules import rules
 from webmacs.storage.statements import delete, on_one, update
@@ -17,10 +17,6 @@ from webmacs.storage.webhooks import webhooks
 _EVENTS: Final = (
     "SELECT e.id, e.public_id, e.name, e.unit, e.type, e.min_value, e.max_value, u.public_id"
     " FROM events AS e LEFT JOIN users AS u ON u.id = e.user_id ORDER BY e.id"
-)
-_LINKED: Final = (
-    "SELECT DISTINCT c.event_id FROM channels AS c JOIN plugins AS p ON p.id = c.plugin_id"
-    " WHERE p.enabled = 1 AND c.event_id IS NOT NULL"
 )
 _EXPERIMENTS: Final = "SELECT id, public_id, name, started_us, stopped_us, user_id FROM experiments"
 
@@ -31,19 +27,52 @@ STOPPED_THEN: Final = "EXISTS (SELECT 1 FROM experiments WHERE public_id = :expe
 async def snapshot(storage: Storage, now_us: int) -> Snapshot:
     """The configuration as it is now."""
     events = [Event(*row) for row in await storage.fetch(_EVENTS)]
-    linked = {event_id for (event_id,) in await storage.fetch(_LINKED)}
+    instances, links = await plugins.plugins(storage), await plugins.channels(storage)
+    enabled = {plugin.id for plugin in instances if plugin.enabled}
+    linked = {channel.event_id for channel in links if channel.plugin_id in enabled}
     experiments = [Experiment(*row) for row in await storage.fetch(f"{_EXPERIMENTS} ORDER BY started_us, id")]
     users = await accounts.users(storage)
     tokens = await accounts.tokens(storage)
     return Snapshot(
         events={event.public_id: event for event in events},
         linked={event.public_id: event for event in events if event.id in linked},
+        plugins=tuple(instances),
+        channels=tuple(links),
         experiments=tuple(experiments),
         users={user.public_id: user for user in users},
         tokens={token.digest: token for token in tokens},
         revoked=await accounts.revoked(storage, now_us),
         rules=tuple(await rules(storage)),
         webhooks=tuple(await webhooks(storage)),
+    )
+
+
+def make_event(
+    public_id: str,
+    *,
+    name: str,
+    unit: str,
+    now_us: int,
+    type: str = "sensor",  # noqa: A002 - the contract's name
+    min_value: float = 0.0,
+    max_value: float = 100.0,
+    user_id: int | None = None,
+) -> Write:
+    """Add an event. Raises `Conflict`, when written, if the name is taken."""
+    row: dict[str, Scalar] = {
+        "public_id": public_id,
+        "name": name,
+        "min_value": float(min_value),
+        "max_value": float(max_value),
+        "unit": unit,
+        "type": type,
+        "user_id": user_id,
+        "now_us": now_us,
+    }
+    return Write(
+        "INSERT INTO events (public_id, name, min_value, max_value, unit, type, user_id, created_us)"
+        " VALUES (:public_id, :name, :min_value, :max_value, :unit, :type, :user_id, :now_us)",
+        (row,),
     )
 
 
@@ -62,21 +91,15 @@ async def add_event(
     """Add an event; returns the public id. Raises `Conflict` when the name is taken."""
     public_id = public_id or str(uuid.uuid4())
     await storage.write(
-        Write(
-            "INSERT INTO events (public_id, name, min_value, max_value, unit, type, user_id, created_us)"
-            " VALUES (:public_id, :name, :min_value, :max_value, :unit, :type, :user_id, :now_us)",
-            (
-                {
-                    "public_id": public_id,
-                    "name": name,
-                    "min_value": float(min_value),
-                    "max_value": float(max_value),
-                    "unit": unit,
-                    "type": type,
-                    "user_id": user_id,
-                    "now_us": now_us,
-                },
-            ),
+        make_event(
+            public_id,
+            name=name,
+            unit=unit,
+            now_us=now_us,
+            type=type,
+            min_value=min_value,
+            max_value=max_value,
+            user_id=user_id,
         )
     )
     return public_id
@@ -99,100 +122,6 @@ async def remove_event(storage: Storage, public_id: str, *, chunk: int = 10_000)
     for (event_id,) in rows:
         while await storage.forget_event(event_id, chunk):
             continue
-
-
-async def add_plugin(
-    storage: Storage,
-    *,
-    plugin_id: str,
-    instance_name: str,
-    now_us: int,
-    demo_mode: bool = False,
-    enabled: bool = True,
-    user_id: int | None = None,
-) -> str:
-    """Add a plugin instance; returns the public id. Raises `Conflict` when the name is taken."""
-    public_id = str(uuid.uuid4())
-    await storage.write(
-        Write(
-            "INSERT INTO plugins (public_id, plugin_id, instance_name, demo_mode, enabled, user_id, created_us)"
-            " VALUES (:public_id, :plugin_id, :instance_name, :demo_mode, :enabled, :user_id, :now_us)",
-            (
-                {
-                    "public_id": public_id,
-                    "plugin_id": plugin_id,
-                    "instance_name": instance_name,
-                    "demo_mode": int(demo_mode),
-                    "enabled": int(enabled),
-                    "user_id": user_id,
-                    "now_us": now_us,
-                },
-            ),
-        )
-    )
-    return public_id
-
-
-async def plugin_named(storage: Storage, instance_name: str) -> str | None:
-    """The public id of the plugin instance of that name; None when there is none."""
-    rows = await storage.fetch("SELECT public_id FROM plugins WHERE instance_name = :name", name=instance_name)
-    return str(rows[0][0]) if rows else None
-
-
-async def enable_plugin(storage: Storage, public_id: str, *, enabled: bool) -> None:
-    """Switch a plugin instance on or off; readings of events linked only to disabled ones are dropped."""
-    await storage.write(
-        Write(
-            "UPDATE plugins SET enabled = :enabled WHERE public_id = :public_id",
-            ({"enabled": int(enabled), "public_id": public_id},),
-        )
-    )
-
-
-async def add_channel(
-    storage: Storage,
-    *,
-    plugin: str,
-    channel_id: str,
-    channel_name: str,
-    unit: str,
-    event: str | None,
-    now_us: int,
-    direction: str = "input",
-) -> str:
-    """Add a channel of a plugin instance, linked to an event; both by public id. Raises `Conflict`."""
-    public_id = str(uuid.uuid4())
-    await storage.write(
-        Write(
-            "INSERT INTO channels"
-            " (public_id, plugin_id, channel_id, channel_name, direction, unit, event_id, created_us)"
-            " VALUES (:public_id, (SELECT id FROM plugins WHERE public_id = :plugin), :channel_id, :channel_name,"
-            " :direction, :unit, (SELECT id FROM events WHERE public_id = :event), :now_us)",
-            (
-                {
-                    "public_id": public_id,
-                    "plugin": plugin,
-                    "channel_id": channel_id,
-                    "channel_name": channel_name,
-                    "direction": direction,
-                    "unit": unit,
-                    "event": event,
-                    "now_us": now_us,
-                },
-            ),
-        )
-    )
-    return public_id
-
-
-async def channel_events(storage: Storage, plugin: str) -> dict[str, str | None]:
-    """The channels of a plugin instance: by channel id, the public id of the event that each is linked to, if any."""
-    rows = await storage.fetch(
-        "SELECT c.channel_id, e.public_id FROM channels AS c JOIN plugins AS p ON p.id = c.plugin_id"
-        " LEFT JOIN events AS e ON e.id = c.event_id WHERE p.public_id = :plugin ORDER BY c.id",
-        plugin=plugin,
-    )
-    return dict(rows)
 
 
 async def experiment(storage: Storage, public_id: str) -> Experiment:

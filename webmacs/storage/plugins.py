@@ -1,0 +1,204 @@
+"""Plugin instances, their channels and what those are linked to: the statements, once for every backend."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final
+
+from webmacs.model import Channel, Direction, Plugin, Scalar, Write
+from webmacs.storage.base import Row, Storage
+from webmacs.storage.statements import delete, on_one, update
+
+_PLUGINS: Final = (
+    "SELECT id, public_id, plugin_id, instance_name, demo_mode, enabled, config_json, user_id, created_us, updated_us"
+    " FROM plugins ORDER BY id"
+)
+_CHANNELS: Final = (
+    "SELECT id, public_id, plugin_id, channel_id, channel_name, direction, unit, event_id, created_us"
+    " FROM channels ORDER BY id"
+)
+
+
+async def plugins(storage: Storage) -> list[Plugin]:
+    """All plugin instances, the oldest first."""
+    return [_plugin(row) for row in await storage.fetch(_PLUGINS)]
+
+
+async def channels(storage: Storage) -> list[Channel]:
+    """All channels of all plugin instances, the oldest first."""
+    return [_channel(row) for row in await storage.fetch(_CHANNELS)]
+
+
+async def plugin_named(storage: Storage, instance_name: str) -> str | None:
+    """The public id of the plugin instance of that name; None when there is none."""
+    rows = await storage.fetch("SELECT public_id FROM plugins WHERE instance_name = :name", name=instance_name)
+    return str(rows[0][0]) if rows else None
+
+
+def make_plugin(
+    public_id: str,
+    *,
+    plugin_id: str,
+    instance_name: str,
+    now_us: int,
+    demo_mode: bool = False,
+    enabled: bool = True,
+    config_json: str | None = None,
+    user_id: int | None = None,
+) -> Write:
+    """Add a plugin instance. Raises `Conflict`, when written, if the name is taken."""
+    row: dict[str, Scalar] = {
+        "public_id": public_id,
+        "plugin_id": plugin_id,
+        "instance_name": instance_name,
+        "demo_mode": int(demo_mode),
+        "enabled": int(enabled),
+        "config_json": config_json,
+        "user_id": user_id,
+        "now_us": now_us,
+    }
+    return Write(
+        "INSERT INTO plugins (public_id, plugin_id, instance_name, demo_mode, enabled, config_json, user_id,"
+        " created_us) VALUES (:public_id, :plugin_id, :instance_name, :demo_mode, :enabled, :config_json, :user_id,"
+        " :now_us)",
+        (row,),
+    )
+
+
+async def add_plugin(
+    storage: Storage,
+    *,
+    plugin_id: str,
+    instance_name: str,
+    now_us: int,
+    demo_mode: bool = False,
+    enabled: bool = True,
+    user_id: int | None = None,
+) -> str:
+    """Add a plugin instance; returns the public id. Raises `Conflict` when the name is taken."""
+    public_id = str(uuid.uuid4())
+    await storage.write(
+        make_plugin(
+            public_id,
+            plugin_id=plugin_id,
+            instance_name=instance_name,
+            now_us=now_us,
+            demo_mode=demo_mode,
+            enabled=enabled,
+            user_id=user_id,
+        )
+    )
+    return public_id
+
+
+async def change_plugin(storage: Storage, public_id: str, **changed: Scalar) -> None:
+    """Change columns of a plugin instance. Raises `Conflict` when the name is taken, `NotFound`."""
+    await on_one(storage, "plugin instance", public_id, update("plugins", public_id, changed))
+
+
+async def enable_plugin(storage: Storage, public_id: str, *, enabled: bool) -> None:
+    """Switch a plugin instance on or off; readings of events linked only to disabled ones are dropped.
+
+    Raises `NotFound`.
+    """
+    await change_plugin(storage, public_id, enabled=int(enabled))
+
+
+async def remove_plugin(storage: Storage, public_id: str) -> None:
+    """Remove a plugin instance with its channels; events and what was measured stay. Raises `NotFound`."""
+    await on_one(storage, "plugin instance", public_id, delete("plugins", public_id))
+
+
+def make_channel(
+    public_id: str,
+    *,
+    plugin: str,
+    channel_id: str,
+    channel_name: str,
+    unit: str,
+    event: str | None,
+    now_us: int,
+    direction: str = "input",
+) -> Write:
+    """Add a channel of a plugin instance, linked to an event; both by public id.
+
+    When written, raises `Conflict` if the plugin instance has a channel of that id, and `InvalidRows` if there is no
+    such plugin instance. One that is linked to an event which is not there is linked to none.
+    """
+    row: dict[str, Scalar] = {
+        "public_id": public_id,
+        "plugin": plugin,
+        "channel_id": channel_id,
+        "channel_name": channel_name,
+        "direction": direction,
+        "unit": unit,
+        "event": event,
+        "now_us": now_us,
+    }
+    return Write(
+        "INSERT INTO channels (public_id, plugin_id, channel_id, channel_name, direction, unit, event_id, created_us)"
+        " VALUES (:public_id, (SELECT id FROM plugins WHERE public_id = :plugin), :channel_id, :channel_name,"
+        " :direction, :unit, (SELECT id FROM events WHERE public_id = :event), :now_us)",
+        (row,),
+    )
+
+
+async def add_channel(
+    storage: Storage,
+    *,
+    plugin: str,
+    channel_id: str,
+    channel_name: str,
+    unit: str,
+    event: str | None,
+    now_us: int,
+    direction: str = "input",
+) -> str:
+    """Add a channel, as `make_channel` does; returns its public id."""
+    public_id = str(uuid.uuid4())
+    await storage.write(
+        make_channel(
+            public_id,
+            plugin=plugin,
+            channel_id=channel_id,
+            channel_name=channel_name,
+            unit=unit,
+            event=event,
+            now_us=now_us,
+            direction=direction,
+        )
+    )
+    return public_id
+
+
+def link_channel(public_id: str, event: str | None) -> Write:
+    """Link a channel to an event, or to none; both by public id."""
+    return Write(
+        "UPDATE channels SET event_id = (SELECT id FROM events WHERE public_id = :event) WHERE public_id = :public_id",
+        ({"public_id": public_id, "event": event},),
+    )
+
+
+async def remove_channel(storage: Storage, public_id: str) -> None:
+    """Remove a channel; its event stays. Raises `NotFound`."""
+    await on_one(storage, "channel", public_id, delete("channels", public_id))
+
+
+async def channel_events(storage: Storage, plugin: str) -> dict[str, str | None]:
+    """The channels of a plugin instance: by channel id, the public id of the event that each is linked to, if any."""
+    rows = await storage.fetch(
+        "SELECT c.channel_id, e.public_id FROM channels AS c JOIN plugins AS p ON p.id = c.plugin_id"
+        " LEFT JOIN events AS e ON e.id = c.event_id WHERE p.public_id = :plugin ORDER BY c.id",
+        plugin=plugin,
+    )
+    return dict(rows)
+
+
+def _plugin(row: Row) -> Plugin:
+    number, public_id, plugin_id, instance_name, demo_mode, enabled, *rest = row
+    return Plugin(number, public_id, plugin_id, instance_name, bool(demo_mode), bool(enabled), *rest)
+
+
+def _channel(row: Row) -> Channel:
+    number, public_id, plugin_id, channel_id, channel_name, direction, *rest = row
+    return Channel(number, public_id, plugin_id, channel_id, channel_name, Direction(direction), *rest)
