@@ -334,8 +334,11 @@ class Write:
     """One statement with `:name` placeholders, run once for each of `rows`, in the transaction it is part of.
 
     `bulk`: it is a plain `INSERT INTO table (columns) VALUES (:names)`, which a storage may run once for many rows.
+    `changes`: how many rows it changes in all, or else nothing of the transaction is to happen; of a configuration that
+    was read before, it says what must still be so. For `Storage.write`; `Storage.append` does not look at it.
     """
 
     statement: str
     rows: tuple[Mapping[str, Scalar], ...] = ({},)
     bulk: bool = False
+    changes: int | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,25 @@ async def test_a_unique_key_that_is_taken_is_a_conflict_and_nothing_is_changed(s
     assert await logged(storage) == []
     await storage.write(add("new"))
     assert await tokens(storage) == ["new", "taken"]
+
+
+async def test_a_statement_that_changes_as_many_rows_as_it_has_to_is_one_like_any_other(storage: Storage) -> None:
+    await storage.write(add("a", "b"), replace(add("c", "d"), changes=2))
+    gone = Write("DELETE FROM revoked_tokens WHERE jti = :jti", ({"jti": "a"}, {"jti": "b"}, {"jti": "x"}), changes=2)
+    assert await storage.write(gone) == 2
+    assert await tokens(storage) == ["c", "d"]
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+async def test_a_statement_that_changes_more_or_fewer_rows_than_it_has_to_is_a_conflict_and_nothing_is_changed(
+    storage: Storage, number: int
+) -> None:
+    await storage.write(add("a", "b"))
+    with pytest.raises(Conflict):
+        await storage.write(add("c"), Write("UPDATE revoked_tokens SET expires_us = 2 WHERE jti < 'c'", changes=number))
+    assert await storage.fetch("SELECT jti, expires_us FROM revoked_tokens ORDER BY jti") == [("a", 1), ("b", 1)]
+    await storage.write(add("c"))
+    assert await tokens(storage) == ["a", "b", "c"]
 
 
 IMPOSSIBLE = {

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from webmacs.catalog import Snapshot
 from webmacs.config import StorageSettings
-from webmacs.errors import StorageError
+from webmacs.errors import Conflict, StorageError
 from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Scalar, Write
 from webmacs.storage import migrate
 
@@ -150,7 +150,8 @@ class Storage(abc.ABC):
         """Run statements in one transaction; the number of rows changed by the last one.
 
         Raises:
-            Conflict: a unique key is taken; nothing was changed.
+            Conflict: a unique key is taken, or a statement did not change as many rows as its `changes` says; nothing
+                was changed.
             InvalidRows: a value is not possible; nothing was changed.
 
         """
@@ -171,3 +172,9 @@ class Storage(abc.ABC):
         if await self._out_of_date():
             found, needed = await self.revision() or "nothing", migrate.head()
             raise StorageError(f"the schema is at {found}, this program needs {needed}: run `webmacs migrate`")
+
+
+def check_changes(write: Write, changed: int) -> None:
+    """Raise `Conflict` unless a statement has changed as many rows as it had to; for use inside the transaction."""
+    if write.changes is not None and changed != write.changes:
+        raise Conflict(f"a statement was to change {write.changes} rows, and changed {changed}")

@@ -20,7 +20,7 @@ from webmacs.config import StorageSettings
 from webmacs.errors import Conflict, InvalidRows, StorageUnavailable
 from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Scalar, Write, to_datetime, to_us
 from webmacs.storage import migrate, partitions
-from webmacs.storage.base import Commit, Row, Storage
+from webmacs.storage.base import Commit, Row, Storage, check_changes
 from webmacs.storage.bulk import plain
 from webmacs.storage.connections import Address, Connections, StoredAlready, cut, our_errors
 from webmacs.tasks import end
@@ -205,6 +205,7 @@ class PostgresStorage(Storage):
                 for statement in self._filled(cursor, write):
                     await cursor.execute(statement)
                     changed += max(0, cursor.rowcount)
+                check_changes(write, changed)
         return changed
 
     async def fetch(self, statement: str, **parameters: Scalar) -> list[Row]:

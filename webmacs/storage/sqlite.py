@@ -23,7 +23,7 @@ from webmacs.config import StorageSettings
 from webmacs.errors import ConfigError, Conflict, InvalidRows, StorageError, StorageUnavailable
 from webmacs.model import BatchKey, BatchRecord, Datapoint, Scalar, Write
 from webmacs.storage import migrate
-from webmacs.storage.base import Commit, Row, Storage
+from webmacs.storage.base import Commit, Row, Storage, check_changes
 from webmacs.storage.bulk import plain
 from webmacs.storage.workers import Workers, our_errors, transaction
 from webmacs.tasks import end
@@ -314,6 +314,7 @@ def _write(db: sqlite3.Connection, writes: Collection[Write]) -> int:
     with transaction(db):
         for write in writes:
             changed = _run(db, write)
+            check_changes(write, changed)
     return changed
 
 
