@@ -18,6 +18,7 @@ from webmacs.errors import StorageError, StorageUnavailable
 from webmacs.extensions import load_stages, load_storage
 from webmacs.handlers.apidocs import DocumentRoutes
 from webmacs.handlers.auth import AuthRoutes
+from webmacs.handlers.dashboards import DashboardRoutes
 from webmacs.handlers.datapoints import DatapointRoutes
 from webmacs.handlers.events import EventRoutes
 from webmacs.handlers.experiments import ExperimentRoutes
@@ -134,6 +135,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     ExperimentRoutes(storage, catalog, outbox, clock).register(routes)
     RuleRoutes(storage, catalog, clock).register(routes)
     WebhookRoutes(storage, catalog, clock).register(routes)
+    DashboardRoutes(storage, catalog, clock).register(routes)
     UserRoutes(storage, catalog, passwords, clock).register(routes)
     TokenRoutes(storage, catalog, uses, clock).register(routes)
     LogRoutes(storage, catalog, clock).register(routes)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.handlers.rest import API, RULES, WEBHOOKS, made, posted, rest
+from tests.handlers.rest import API, DASHBOARDS, RULES, WEBHOOKS, made, posted, rest
 from tests.plant import furnished_server
 from webmacs.model import Role
 
@@ -52,9 +52,13 @@ async def serve(url: str, directory: Path) -> None:
             "experiments": server.plant.experiment,
             "rules": (await made(server, RULES))["public_id"],
             "webhooks": (await made(server, WEBHOOKS))["public_id"],
+            "dashboards": (await made(server, DASHBOARDS))["public_id"],
             "users": (await rest(server, "GET", f"{API}/auth/me", role=Role.VIEWER)).body["public_id"],
         }
         await posted(server, 90.0, event=1)  # the webhook is told
+        widgets = f"{DASHBOARDS.path}/{known['dashboards']}/widgets"
+        widget = await rest(server, "POST", widgets, {"widget_type": "gauge", "title": "a gauge"})
+        known["widget_id"] = widget.body["public_id"]
         session = await server.login()
         known["logging"] = (await rest(server, "GET", f"{API}/logging")).body["data"][0]["public_id"]
         subject = Subject(server.address, server.plant.tokens[Role.ADMIN], session, known)

@@ -32,8 +32,10 @@ RESOURCES = {  # role to read, to write, to change one
     "experiments": (Role.VIEWER, Role.OPERATOR, Role.OPERATOR),
     "rules": (Role.OPERATOR, Role.OPERATOR, Role.OPERATOR),
     "webhooks": (Role.ADMIN, Role.ADMIN, Role.ADMIN),
+    "dashboards": (Role.VIEWER, Role.OPERATOR, Role.OPERATOR),
 }
 NOBODY = "nobody"  # an id that nothing has
+NO_WIDGET = "no-widget"
 
 ROUTES = [
     ("POST", LOGIN, None),
@@ -59,6 +61,9 @@ ROUTES = [
     ("PUT", f"{API}/experiments/{NOBODY}/stop", Role.OPERATOR),
     ("GET", f"{API}/experiments/{NOBODY}/export/csv", Role.VIEWER),
     ("GET", f"{API}/webhooks/{NOBODY}/deliveries", Role.ADMIN),
+    ("POST", f"{API}/dashboards/{NOBODY}/widgets", Role.OPERATOR),
+    ("PUT", f"{API}/dashboards/{NOBODY}/widgets/{NO_WIDGET}", Role.OPERATOR),
+    ("DELETE", f"{API}/dashboards/{NOBODY}/widgets/{NO_WIDGET}", Role.OPERATOR),
     ("GET", f"{API}/users", Role.ADMIN),
     ("POST", f"{API}/users", Role.ADMIN),
     ("GET", f"{API}/users/{NOBODY}", Role.VIEWER),

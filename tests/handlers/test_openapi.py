@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.conftest import BACKENDS, Databases
 from tests.handlers.rest import API, briefly
 from tests.handlers.subject import Subject, asked
-from tests.handlers.test_http import IN_A_SESSION, NOBODY, ROUTES
+from tests.handlers.test_http import IN_A_SESSION, NO_WIDGET, NOBODY, ROUTES
 from tests.plant import Server, settings_for
 from tests.wire import call
 from webmacs import __version__
@@ -35,8 +35,16 @@ from webmacs.model import Role
 
 EXAMPLES = 15
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+PARTS = {NOBODY: "{public_id}", NO_WIDGET: "{widget_id}"}
+
+
+def described(path: str) -> str:
+    """A path as the document has it."""
+    return "/".join(PARTS.get(part, part) for part in path.split("/"))
+
+
 NEEDS = {
-    (method, path.replace(NOBODY, "{public_id}")): needs
+    (method, described(path)): needs
     for method, path, needs in [*ROUTES, *((method, path, Role.VIEWER) for method, path in IN_A_SESSION)]
 }
 OPERATIONS = sorted(NEEDS)
@@ -159,7 +167,8 @@ def test_every_answer_is_as_the_document_says(subject: Subject, api: Any, method
         requests_to_make.append(operation.as_strategy(modes.NEGATIVE))
     resource = path.removeprefix(f"{API}/").partition("/")[0]
     if "{public_id}" in path and method != "DELETE" and resource in subject.known:
-        there = {"public_id": subject.known[resource]}
+        parts = {part: resource if part == "public_id" else part for part in re.findall(r"{(\w+)}", path)}
+        there = {part: subject.known[name] for part, name in parts.items()}
         requests_to_make.append(operation.as_strategy(modes.POSITIVE, path_parameters=there))
     seen: set[int] = set()
     with requests.Session() as connection:

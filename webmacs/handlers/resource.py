@@ -150,7 +150,7 @@ class Call(Generic[B, Q]):
 
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
-Guard = Callable[[Identity, web.Request], None]
+Guard = Callable[[Identity, web.Request], Awaitable[None] | None]
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,9 @@ class Endpoint:
     async def respond(self, request: web.Request, caller: Identity | None) -> web.StreamResponse:
         """Validate, call, answer. Raises `InvalidMessage` (422) and whatever guard and handler raise."""
         if self.guard is not None and caller is not None:
-            self.guard(caller, request)
+            looks = self.guard(caller, request)
+            if looks is not None:
+                await looks
         query = None if self.asks is None else _valid(self.asks, dict(request.query))
         body = None if self.takes is None else await self._body(request, self.takes)
         result = await self.handler(Call(request, caller, body, query))

@@ -98,15 +98,19 @@ async def change_user(
 
 
 async def remove_user(storage: Storage, user_id: int) -> bool:
-    """Remove a user with all API tokens; what the user made and measured stays. False: the last administrator stays."""
+    """Remove a user with all API tokens, and with the dashboards that nobody else could see; what else the user made,
+    and what was measured, stays. False: the last administrator stays.
+    """
+    removable = "id = :id AND (role <> 'admin' OR (SELECT count(*) FROM users WHERE role = 'admin') > 1)"
+    row = {"id": user_id}
     removed = await storage.write(
         # Nothing changes; but of two who remove each other at the same moment, the second waits here for the first.
         Write("UPDATE users SET role = role WHERE role = 'admin'"),
         Write(
-            "DELETE FROM users WHERE id = :id AND"
-            " (role <> 'admin' OR (SELECT count(*) FROM users WHERE role = 'admin') > 1)",
-            ({"id": user_id},),
+            f"DELETE FROM dashboards WHERE is_global = 0 AND user_id IN (SELECT id FROM users WHERE {removable})",
+            (row,),
         ),
+        Write(f"DELETE FROM users WHERE {removable}", (row,)),
     )
     return removed > 0
 
