@@ -1,17 +1,19 @@
-"""Finding stages and storages by name, and what is said when there is none."""
+"""Finding stages, storages and plugins by name, and what is said when there is none."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from webmacs import __version__
 from webmacs.config import Settings
-from webmacs.errors import ConfigError
-from webmacs.extensions import load_stages, load_storage
+from webmacs.errors import ConfigError, InvalidMessage
+from webmacs.extensions import find_plugins, load_stages, load_storage
+from webmacs.plugins.installed import Package
 from webmacs.storage.postgresql import PostgresStorage
 from webmacs.storage.sqlite import SqliteStorage
 
@@ -194,3 +196,101 @@ async def test_an_impossible_address_is_refused_with_its_reason(url: str, said: 
     with pytest.raises(ConfigError) as error:
         load_storage(storage_settings(url))
     assert str(error.value).startswith(said)
+
+
+# -- plugins ---------------------------------------------------------------------------------------------------------
+
+PLUGIN = """
+from webmacs.model import Direction
+from webmacs.plugins.base import ChannelDescription, Device, PluginDescription
+
+def described(id):
+    return PluginDescription(id, "Tank", "1.0", "ACME", "A tank", None, (LEVEL,))
+
+LEVEL = ChannelDescription("level", "Level", Direction.INPUT, "m", 0.0, 4.0)
+
+class Tank(Device):
+    description = described("tank")
+
+class System(Device):
+    description = described("system")
+
+class Nameless(Device):
+    pass
+
+class Foreign:
+    description = described("foreign")
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Installs a package of that name, which declares plugins by id and class."""
+    (tmp_path / "plant_plugins.py").write_text(PLUGIN)
+    (tmp_path / "plant_broken.py").write_text("raise KeyError('at import')")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def put(package: str, **plugins: str) -> None:
+        information = tmp_path / f"{package}-1.5.dist-info"
+        information.mkdir()
+        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.5\n")
+        lines = [f"{plugin_id} = {where}" for plugin_id, where in plugins.items()]
+        (information / "entry_points.txt").write_text("\n".join(["[webmacs.plugins]", *lines]))
+
+    yield put
+    sys.modules.pop("plant_plugins", None)
+    sys.modules.pop("plant_broken", None)
+
+
+def test_plugins_are_found_with_the_packages_that_brought_them() -> None:
+    found = find_plugins()
+    assert list(found.plugins) == ["revpi", "simulated", "system"]
+    assert found.packages == (Package("webmacs", __version__, ("revpi", "simulated", "system")),)
+    assert found.plugin("system").name == "System Monitor"
+
+
+def test_plugins_of_others_come_after_our_own(install: Callable[..., None]) -> None:
+    install("a-tank", tank="plant_plugins:Tank")
+    found = find_plugins()
+    assert list(found.plugins) == ["revpi", "simulated", "system", "tank"]
+    assert found.packages[1:] == (Package("a-tank", "1.5", ("tank",)),)
+    assert found.plugin("tank").channels[0].channel_id == "level"
+
+
+@pytest.mark.parametrize(
+    ("plugin_id", "where", "said"),
+    [
+        ("tank", "plant_plugins:Nope", "'plant_plugins:Nope' cannot be imported: AttributeError"),
+        ("tank", "plant_plugins", "'plant_plugins:' cannot be imported"),
+        ("tank", "no_such_module:Tank", "'no_such_module:Tank' cannot be imported: ModuleNotFoundError"),
+        ("tank", "plant_broken:Tank", "'plant_broken:Tank' cannot be imported: KeyError: 'at import'"),
+        ("foreign", "plant_plugins:Foreign", "'plant_plugins:Foreign' is not a subclass of Device"),
+        ("tank", "plant_plugins:Nameless", "Nameless has no description; give it a PluginDescription"),
+        ("barrel", "plant_plugins:Tank", "its description has the id 'tank'; they must be the same"),
+        ("system", "plant_plugins:System", "another package has a plugin of that id; rename one of them"),
+    ],
+)
+def test_a_plugin_that_is_broken_is_left_out_and_its_package_is_named(
+    install: Callable[..., None], caplog: pytest.LogCaptureFixture, plugin_id: str, where: str, said: str
+) -> None:
+    install("a-broken-one", **{plugin_id: where})
+    install("b-tank", drum="plant_plugins:Tank", tank="plant_plugins:Tank")
+    found = find_plugins()
+    assert set(found.plugins) >= {"revpi", "simulated", "system"}
+    assert found.plugin("tank").name == "Tank"
+    assert found.plugin("system").name == "System Monitor"
+    assert Package("a-broken-one", "1.5", (plugin_id,)) in found.packages
+    message = f"a plugin of package a-broken-one cannot be used: webmacs.plugins: {plugin_id}: {said}"
+    assert [text[: len(message)] for text in caplog.messages][:1] == [message]
+
+
+def test_of_two_packages_with_a_plugin_of_one_id_the_first_by_name_has_it(install: Callable[..., None]) -> None:
+    for package in ("b-tank", "a-tank"):
+        install(package, tank="plant_plugins:Tank")
+    assert [package.name for package in find_plugins().packages] == ["webmacs", "a-tank", "b-tank"]
+
+
+def test_asked_for_a_plugin_that_is_not_there_it_names_those_that_are() -> None:
+    said = "plugin_id: no 'tank' is installed; there are revpi, simulated, system"
+    with pytest.raises(InvalidMessage, match=said):
+        find_plugins().plugin("tank")

@@ -31,7 +31,8 @@ MUST_NOT = [
         "webmacs.storage",
         ["aiohttp", "webmacs.handlers", "webmacs.pipeline", "webmacs.hub", "webmacs.app", "webmacs.cli"],
     ),
-    ("webmacs.storage", ["webmacs.webhooks", "webmacs.experiments", "webmacs.health"]),
+    ("webmacs.storage", ["webmacs.webhooks", "webmacs.experiments", "webmacs.health", "webmacs.plugins"]),
+    ("webmacs.plugins", ["aiohttp", "webmacs.handlers", "webmacs.pipeline", "webmacs.app", "webmacs.extensions"]),
     ("webmacs.webhooks.message", ["asyncio", "webmacs.storage", "webmacs.catalog"]),
     ("webmacs.webhooks.outbox", ["webmacs"]),
     ("webmacs.experiments", ["aiohttp", "webmacs.pipeline", "webmacs.handlers", "webmacs.catalog", "webmacs.clock"]),
@@ -58,6 +59,7 @@ NO_MORE_THAN = [
     ("webmacs.pipeline", "webmacs.webhooks", ["webmacs.webhooks.message", "webmacs.webhooks.outbox"]),
     ("webmacs.experiments", "webmacs.webhooks", ["webmacs.webhooks.message"]),
     ("webmacs.health", "webmacs.webhooks", ["webmacs.webhooks.message", "webmacs.webhooks.outbox"]),
+    ("webmacs.plugins.base", "webmacs", ["webmacs.model"]),
     ("webmacs.pipeline.thresholds", "webmacs", ["webmacs.model"]),
     ("webmacs.pipeline.cooldown", "webmacs", []),
     ("webmacs.storage.bulk", "webmacs", ["webmacs.model", "webmacs.errors"]),
@@ -140,10 +142,11 @@ def test_a_thing_is_known_to_those_alone_whose_business_it_is(what: str, who: li
 
 
 def test_what_comes_by_entry_point_is_named_by_nobody() -> None:
-    points = [*entry_points(group="webmacs.stages"), *entry_points(group="webmacs.storages")]
+    points = [point for kind in ("stages", "storages", "plugins") for point in entry_points(group=f"webmacs.{kind}")]
     classes = {point.value.replace(":", "."): point.attr for point in points if within(point.module, "webmacs")}
     stages = {"Validate", "Filter", "Persist", "Webhook", "Rules", "Broadcast"}
-    assert stages | {"SqliteStorage", "PostgresStorage"} <= set(classes.values())
+    storages, devices = {"SqliteStorage", "PostgresStorage"}, {"Simulated", "System", "RevPi"}
+    assert stages | storages | devices <= set(classes.values())
     named = {(module, classes[name]) for module in OURS for name in imports(module) if name in classes}
     assert named <= MAY_NAME
 

@@ -1,9 +1,11 @@
-"""Finding stages and storages by name: installed entry points, or `package.module:Class`."""
+"""Finding stages, storages and plugins by name: installed entry points, or `package.module:Class`."""
 
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import entry_points
+import logging
+from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
@@ -12,12 +14,17 @@ from webmacs.config import Settings, explain
 from webmacs.errors import ConfigError
 from webmacs.pipeline.base import Gate, Observer, Recorder, Stage
 from webmacs.pipeline.persist import Persist
+from webmacs.plugins.base import Device, PluginDescription
+from webmacs.plugins.installed import Installed, Package
 from webmacs.storage.base import Storage
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 STAGES: Final = "webmacs.stages"
 STORAGES: Final = "webmacs.storages"
+PLUGINS: Final = "webmacs.plugins"
+OWN: Final = "webmacs"
 NEEDED: Final = ("validate", "filter", "persist")
 
 
@@ -87,6 +94,48 @@ def load_stages(settings: Settings) -> list[Stage]:
     for name in settings.stages.keys() - set(names):
         raise ConfigError(f"stages.{name}: there is no such stage in pipeline.stages")
     return stages
+
+
+def find_plugins() -> Installed:
+    """The plugins that are installed. One that is broken is logged and left out.
+
+    Of two that go by one id, it is the one that comes with WebMACS, or else that of the package whose name is first.
+    """
+    points = sorted(
+        entry_points(group=PLUGINS), key=lambda point: (_package(point) != OWN, _package(point), point.name)
+    )
+    found: dict[str, PluginDescription] = {}
+    for point in points:
+        try:
+            found[point.name] = _description(point, found)
+        except ConfigError as error:
+            _log.warning("a plugin of package %s cannot be used: %s", _package(point), error)
+    return Installed(found, tuple(_packages(points)))
+
+
+def _description(point: EntryPoint, found: Mapping[str, PluginDescription]) -> PluginDescription:
+    key = f"{PLUGINS}: {point.name}"
+    if point.name in found:
+        raise ConfigError(f"{key}: another package has a plugin of that id; rename one of them")
+    device = load_class(PLUGINS, f"{point.module}:{point.attr or ''}", Device, key)
+    description = getattr(device, "description", None)
+    if not isinstance(description, PluginDescription):
+        raise ConfigError(f"{key}: {device.__name__} has no description; give it a {PluginDescription.__name__}")
+    if description.id != point.name:
+        raise ConfigError(f"{key}: its description has the id {description.id!r}; they must be the same")
+    return description
+
+
+def _packages(points: Sequence[EntryPoint]) -> list[Package]:
+    versions = {_package(point): point.dist.version for point in points if point.dist is not None}
+    return [
+        Package(name, version, tuple(point.name for point in points if _package(point) == name))
+        for name, version in versions.items()
+    ]
+
+
+def _package(point: EntryPoint) -> str:
+    return "" if point.dist is None else point.dist.name
 
 
 def _load_stage(name: str, settings: Settings) -> Stage:

@@ -116,11 +116,12 @@ def make_channel(
     channel_id: str,
     channel_name: str,
     unit: str,
-    event: str | None,
     now_us: int,
+    event: str | None = None,
+    event_name: str | None = None,
     direction: str = "input",
 ) -> Write:
-    """Add a channel of a plugin instance, linked to an event; both by public id.
+    """Add a channel of a plugin instance, by its public id, linked to an event by its public id or its name.
 
     When written, raises `Conflict` if the plugin instance has a channel of that id, and `InvalidRows` if there is no
     such plugin instance. One that is linked to an event which is not there is linked to none.
@@ -133,12 +134,13 @@ def make_channel(
         "direction": direction,
         "unit": unit,
         "event": event,
+        "event_name": event_name,
         "now_us": now_us,
     }
     return Write(
         "INSERT INTO channels (public_id, plugin_id, channel_id, channel_name, direction, unit, event_id, created_us)"
         " VALUES (:public_id, (SELECT id FROM plugins WHERE public_id = :plugin), :channel_id, :channel_name,"
-        " :direction, :unit, (SELECT id FROM events WHERE public_id = :event), :now_us)",
+        " :direction, :unit, (SELECT id FROM events WHERE public_id = :event OR name = :event_name), :now_us)",
         (row,),
     )
 

@@ -57,8 +57,9 @@ def make_event(
     min_value: float = 0.0,
     max_value: float = 100.0,
     user_id: int | None = None,
+    unless_taken: bool = False,
 ) -> Write:
-    """Add an event. Raises `Conflict`, when written, if the name is taken."""
+    """Add an event. When written, raises `Conflict` if the name is taken; with `unless_taken` nothing changes then."""
     row: dict[str, Scalar] = {
         "public_id": public_id,
         "name": name,
@@ -71,7 +72,8 @@ def make_event(
     }
     return Write(
         "INSERT INTO events (public_id, name, min_value, max_value, unit, type, user_id, created_us)"
-        " VALUES (:public_id, :name, :min_value, :max_value, :unit, :type, :user_id, :now_us)",
+        " VALUES (:public_id, :name, :min_value, :max_value, :unit, :type, :user_id, :now_us)"
+        + (" ON CONFLICT (name) DO NOTHING" if unless_taken else ""),
         (row,),
     )
 

@@ -1,0 +1,1 @@
+"""Device plugins: what one is, those that come with WebMACS, and instances of them."""

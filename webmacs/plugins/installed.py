@@ -1,0 +1,33 @@
+"""Which plugins are installed here, and the packages they came with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from webmacs.errors import InvalidMessage
+from webmacs.plugins.base import PluginDescription
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """An installed distribution that declares plugins; of one that is broken, the id is here and nowhere else."""
+
+    name: str
+    version: str
+    plugin_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What `webmacs.extensions.find_plugins` has found: plugins by id, those of WebMACS first, and their packages."""
+
+    plugins: Mapping[str, PluginDescription]
+    packages: tuple[Package, ...]
+
+    def plugin(self, plugin_id: str) -> PluginDescription:
+        """Raises `InvalidMessage` when no plugin of that id is installed here."""
+        found = self.plugins.get(plugin_id)
+        if found is None:
+            raise InvalidMessage(f"plugin_id: no {plugin_id!r} is installed; there are {', '.join(self.plugins)}")
+        return found
