@@ -29,24 +29,28 @@ async def user_by_email(storage: Storage, email: str) -> tuple[User, str]:
     return _user(rows[0]), rows[0][-1]
 
 
+def make_user(public_id: str, *, email: str, username: str, password_hash: str, role: Role, now_us: int) -> Write:
+    """Add a user. Raises `Conflict`, when written, if the address or the name is taken."""
+    row: dict[str, Scalar] = {
+        "public_id": public_id,
+        "email": normal_email(email),
+        "username": username,
+        "password_hash": password_hash,
+        "role": role.value,
+        "now_us": now_us,
+    }
+    return Write(
+        "INSERT INTO users (public_id, email, username, password_hash, role, created_us)"
+        " VALUES (:public_id, :email, :username, :password_hash, :role, :now_us)",
+        (row,),
+    )
+
+
 async def add_user(storage: Storage, *, email: str, username: str, password_hash: str, role: Role, now_us: int) -> str:
     """Add a user; returns the public id. Raises `Conflict` when the address or the name is taken."""
     public_id = str(uuid.uuid4())
     await storage.write(
-        Write(
-            "INSERT INTO users (public_id, email, username, password_hash, role, created_us)"
-            " VALUES (:public_id, :email, :username, :password_hash, :role, :now_us)",
-            (
-                {
-                    "public_id": public_id,
-                    "email": normal_email(email),
-                    "username": username,
-                    "password_hash": password_hash,
-                    "role": role.value,
-                    "now_us": now_us,
-                },
-            ),
-        )
+        make_user(public_id, email=email, username=username, password_hash=password_hash, role=role, now_us=now_us)
     )
     return public_id
 

@@ -54,6 +54,47 @@ async def change_rule(storage: Storage, public_id: str, **changed: Scalar) -> No
     await on_one(storage, "rule", public_id, update("rules", public_id, changed))
 
 
+def make_rule(
+    public_id: str,
+    *,
+    name: str,
+    event: str,
+    operator: Operator,
+    threshold: float,
+    action: Action,
+    now_us: int,
+    threshold_high: float | None = None,
+    emits: WebhookEvent | None = None,
+    enabled: bool = True,
+    cooldown_s: int = 60,
+    user_id: int | None = None,
+) -> Write:
+    """Add a rule on an event, by its public id. Raises `Conflict`, when written, if the name is taken.
+
+    It adds none where there is no such event. Whether it makes sense is the caller's to know.
+    """
+    row: dict[str, Scalar] = {
+        "public_id": public_id,
+        "name": name,
+        "event": event,
+        "operator": operator.value,
+        "threshold": float(threshold),
+        "threshold_high": None if threshold_high is None else float(threshold_high),
+        "action": action.value,
+        "emits": None if emits is None else emits.value,
+        "enabled": int(enabled),
+        "cooldown_s": cooldown_s,
+        "user_id": user_id,
+        "now_us": now_us,
+    }
+    return Write(
+        "INSERT INTO rules (public_id, name, event_id, operator, threshold, threshold_high, action, emits, enabled,"
+        " cooldown_s, user_id, created_us) SELECT :public_id, :name, id, :operator, :threshold, :threshold_high,"
+        " :action, :emits, :enabled, :cooldown_s, :user_id, :now_us FROM events WHERE public_id = :event",
+        (row,),
+    )
+
+
 async def add_rule(
     storage: Storage,
     *,
@@ -69,7 +110,7 @@ async def add_rule(
     cooldown_s: int = 60,
     user_id: int | None = None,
 ) -> str:
-    """Add a rule on an event, by its public id; returns the rule's. Whether it makes sense is the caller's to know.
+    """Add a rule, as `make_rule` does; returns its public id.
 
     Raises:
         Conflict: the name is taken.
@@ -78,26 +119,19 @@ async def add_rule(
     """
     public_id = str(uuid.uuid4())
     added = await storage.write(
-        Write(
-            "INSERT INTO rules (public_id, name, event_id, operator, threshold, threshold_high, action, emits, enabled,"
-            " cooldown_s, user_id, created_us) SELECT :public_id, :name, id, :operator, :threshold, :threshold_high,"
-            " :action, :emits, :enabled, :cooldown_s, :user_id, :now_us FROM events WHERE public_id = :event",
-            (
-                {
-                    "public_id": public_id,
-                    "name": name,
-                    "event": event,
-                    "operator": operator.value,
-                    "threshold": float(threshold),
-                    "threshold_high": None if threshold_high is None else float(threshold_high),
-                    "action": action.value,
-                    "emits": None if emits is None else emits.value,
-                    "enabled": int(enabled),
-                    "cooldown_s": cooldown_s,
-                    "user_id": user_id,
-                    "now_us": now_us,
-                },
-            ),
+        make_rule(
+            public_id,
+            name=name,
+            event=event,
+            operator=operator,
+            threshold=threshold,
+            threshold_high=threshold_high,
+            action=action,
+            emits=emits,
+            enabled=enabled,
+            cooldown_s=cooldown_s,
+            user_id=user_id,
+            now_us=now_us,
         )
     )
     if not added:

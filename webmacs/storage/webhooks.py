@@ -38,8 +38,40 @@ async def change_webhook(
 ) -> None:
     """Change columns of a webhook. Raises `Conflict`, `NotFound`."""
     if events is not None:
-        changed["events"] = json.dumps(list(events))
+        changed["events"] = written(events)
     await on_one(storage, "webhook", public_id, update("webhooks", public_id, changed))
+
+
+def make_webhook(
+    public_id: str,
+    *,
+    url: str,
+    events: Sequence[str],
+    now_us: int,
+    secret: str | None = None,
+    enabled: bool = True,
+    user_id: int | None = None,
+) -> Write:
+    """Add a webhook. Raises `Conflict`, when written, if that receiver has one already."""
+    row: dict[str, Scalar] = {
+        "public_id": public_id,
+        "url": url,
+        "events": written(events),
+        "enabled": int(enabled),
+        "secret": secret,
+        "user_id": user_id,
+        "now_us": now_us,
+    }
+    return Write(
+        "INSERT INTO webhooks (public_id, url, events, enabled, secret, user_id, created_us)"
+        " VALUES (:public_id, :url, :events, :enabled, :secret, :user_id, :now_us)",
+        (row,),
+    )
+
+
+def written(events: Sequence[str]) -> str:
+    """What a webhook wants to hear of, as its row has it."""
+    return json.dumps(list(events))
 
 
 async def add_webhook(
@@ -55,21 +87,7 @@ async def add_webhook(
     """Add a webhook; returns its public id. Raises `Conflict` when that receiver has one already."""
     public_id = str(uuid.uuid4())
     await storage.write(
-        Write(
-            "INSERT INTO webhooks (public_id, url, events, enabled, secret, user_id, created_us)"
-            " VALUES (:public_id, :url, :events, :enabled, :secret, :user_id, :now_us)",
-            (
-                {
-                    "public_id": public_id,
-                    "url": url,
-                    "events": json.dumps(list(events)),
-                    "enabled": int(enabled),
-                    "secret": secret,
-                    "user_id": user_id,
-                    "now_us": now_us,
-                },
-            ),
-        )
+        make_webhook(public_id, url=url, events=events, secret=secret, enabled=enabled, user_id=user_id, now_us=now_us)
     )
     return public_id
 
