@@ -122,10 +122,10 @@ class ExperimentRoutes:
         name = f"experiment_{experiment.name.replace(' ', '_').replace('/', '-')}_{experiment.public_id[:8]}.csv"
         response = web.StreamResponse(headers={hdrs.CONTENT_DISPOSITION: _attachment(name)})
         response.content_type, response.charset = "text/csv", "utf-8"
-        datapoints = merged(
+        runs = merged(
             self._storage, snapshot, snapshot.events_by_id, from_us=experiment.started_us, until_us=until_us
         )
-        lines = as_csv(point async for point in datapoints if point.experiment == experiment)
+        lines = as_csv([point for point in run if point.experiment is experiment] async for run in runs)
         first = await anext(lines)  # an error before anything was sent is still an answer
         await response.prepare(call.request)
         await response.write(first)
