@@ -8,6 +8,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -36,7 +37,7 @@ from webmacs.auth import (
 )
 from webmacs.catalog import Catalog, Snapshot
 from webmacs.errors import AuthError, Overloaded
-from webmacs.model import ApiToken, Identity, Role, User
+from webmacs.model import ApiToken, Identity, Role, Scope, User
 from webmacs.testing import START_US, ManualClock
 
 NOW_S = START_US // 1_000_000
@@ -335,6 +336,26 @@ def test_each_role_may_do_what_those_below_it_may(office: Office, has: Role, nee
         assert office.reason(token, needs) == INSUFFICIENT
 
 
+# -- scopes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("has", Scope)
+@pytest.mark.parametrize("needs", Scope)
+def test_a_scope_is_good_for_itself_and_full_for_all(office: Office, has: Scope, needs: Scope) -> None:
+    office.know(tokens={TOKEN.digest: replace(TOKEN, scope=has, plugin_id=7)})
+    if has in {needs, Scope.FULL}:
+        identity = office.auth.authenticate(API_TOKEN, scope=needs)
+        assert (identity.scope, identity.plugin_id) == (has, 7)
+    else:
+        with pytest.raises(AuthError, match=INSUFFICIENT):
+            office.auth.authenticate(API_TOKEN, scope=needs)
+
+
+@pytest.mark.parametrize("needs", Scope)
+def test_a_session_is_good_for_every_scope(office: Office, needs: Scope) -> None:
+    assert office.auth.authenticate(signed(), scope=needs).scope is Scope.FULL
+
+
 # -- those who are connected -----------------------------------------------------------------------------------
 
 
@@ -367,6 +388,20 @@ def test_the_sessions_of_a_changed_password_have_to_leave_and_its_api_tokens_may
 def test_a_deleted_api_token_has_to_leave(office: Office) -> None:
     identity = office.auth.authenticate(API_TOKEN)
     office.know(tokens={})
+    assert still(office, identity) == REVOKED
+
+
+def test_who_has_a_token_that_lost_the_scope_has_to_leave(office: Office) -> None:
+    identity = office.auth.authenticate(API_TOKEN)
+    office.know(tokens={TOKEN.digest: replace(TOKEN, scope=Scope.INGEST)})
+    office.auth.recheck(identity, Role.OPERATOR, Scope.INGEST)
+    with pytest.raises(AuthError, match=INSUFFICIENT):
+        office.auth.recheck(identity, Role.OPERATOR, Scope.READ)
+
+
+def test_who_has_a_token_that_is_bound_to_something_else_has_to_leave(office: Office) -> None:
+    identity = office.auth.authenticate(API_TOKEN)
+    office.know(tokens={TOKEN.digest: replace(TOKEN, plugin_id=7)})
     assert still(office, identity) == REVOKED
 
 

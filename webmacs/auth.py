@@ -23,7 +23,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
 from webmacs.errors import AuthError, Overloaded
-from webmacs.model import Identity, Role, User
+from webmacs.model import Identity, Role, Scope, User
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,8 +70,8 @@ class Authenticator:
         self._clock = clock
         self._lifetime_us = int(token_lifetime_s * 1e6)
 
-    def authenticate(self, token: str | None, needs: Role = Role.VIEWER) -> Identity:
-        """Who bears this token.
+    def authenticate(self, token: str | None, needs: Role = Role.VIEWER, scope: Scope = Scope.FULL) -> Identity:
+        """Who bears this token. Its owner's role has to cover `needs`, and its own scope `scope`.
 
         Raises:
             AuthError: with the first reason that applies, in the order of the protocol.
@@ -86,25 +86,26 @@ class Authenticator:
         if len(token) > MAX_TOKEN_LENGTH:
             raise AuthError(INVALID_OR_EXPIRED)
         identity = self._api_token(token) if token.startswith(API_TOKEN_PREFIX) else self._jwt(token)
-        if not identity.user.role.covers(needs):
+        if not (identity.user.role.covers(needs) and identity.scope.covers(scope)):
             raise AuthError(INSUFFICIENT)
         return identity
 
-    def recheck(self, identity: Identity, needs: Role) -> None:
+    def recheck(self, identity: Identity, needs: Role, scope: Scope = Scope.FULL) -> None:
         """Whether someone who was let in may stay. Raises `AuthError` with the reason to give."""
         catalog = self._catalog.current
         user = catalog.users.get(identity.user.public_id)
         if user is None:
             raise AuthError(USER_NOT_FOUND)
+        token = catalog.tokens_by_id.get(identity.token_id or 0)
         if identity.jti is not None:
             gone = identity.jti in catalog.revoked or user.session_version != identity.user.session_version
-        else:
-            gone = identity.token_id not in catalog.tokens_by_id
+        else:  # what a socket sends is judged by what its token was bound to when it was opened
+            gone = token is None or token.plugin_id != identity.plugin_id
         if gone:
             raise AuthError(REVOKED)
         if identity.expires_us is not None and identity.expires_us <= self._clock.now_us():
             raise AuthError(INVALID_OR_EXPIRED)
-        if not user.role.covers(needs):
+        if not (user.role.covers(needs) and (token is None or token.scope.covers(scope))):
             raise AuthError(INSUFFICIENT)
 
     def issue(self, user: User, lifetime_s: float | None = None) -> Session:
@@ -170,7 +171,7 @@ class Authenticator:
         if user is None:
             raise AuthError(USER_NOT_FOUND)
         self._used(token.id, now_us)
-        return Identity(user, token.expires_us, token_id=token.id)
+        return Identity(user, token.expires_us, token_id=token.id, scope=token.scope, plugin_id=token.plugin_id)
 
 
 def new_api_token() -> str:

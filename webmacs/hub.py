@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
 from webmacs.metrics import Metrics
-from webmacs.model import Identity, Role
+from webmacs.model import Identity, Role, Scope
 
 CONTROLLER: Final = "controller"
 FRONTEND: Final = "frontend"
@@ -89,7 +89,7 @@ class Client:
     """One live socket of a group.
 
     `close(code, reason)` is given by whoever owns the socket; it must not block, may be called more than once, and
-    ends the connection for certain, whether or not the peer reads. `needs` is the role that keeps the socket open.
+    ends the connection for certain, whether or not the peer reads. `needs` and `scope` are what keeps the socket open.
     """
 
     __slots__ = (
@@ -100,6 +100,7 @@ class Client:
         "close",
         "identity",
         "needs",
+        "scope",
         "transport",
         "waiting",
         "wanted",
@@ -112,6 +113,7 @@ class Client:
         *,
         identity: Identity,
         needs: Role = Role.VIEWER,
+        scope: Scope = Scope.READ,
         buffer_bytes: int,
         wanted: frozenset[str] | None = None,
     ) -> None:
@@ -119,6 +121,7 @@ class Client:
         self.close = close
         self.identity = identity
         self.needs = needs
+        self.scope = scope
         self.wanted = wanted
         self.buffer_bytes = buffer_bytes
         self.waiting: Update | None = None

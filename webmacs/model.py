@@ -60,6 +60,10 @@ class Scope(enum.StrEnum):
     READ = "read"
     FULL = "full"
 
+    def covers(self, needed: Scope) -> bool:
+        """Whether a token of this scope does where that one is needed. Those who read send nothing, and the reverse."""
+        return self is Scope.FULL or self is needed
+
 
 @dataclass(frozen=True, slots=True)
 class ApiToken:
@@ -83,13 +87,16 @@ class ApiToken:
 class Identity:
     """Who is at the other end, and by which credential. `expires_us` None: never.
 
-    Exactly one of `jti` (a JWT) and `token_id` (an API token) is given. `session_version` is that of the credential.
+    Exactly one of `jti` (a JWT) and `token_id` (an API token) is given; `scope` and `plugin_id` are the API token's.
+    `session_version` is that of the credential.
     """
 
     user: User
     expires_us: int | None
     jti: str | None = None
     token_id: int | None = None
+    scope: Scope = Scope.FULL
+    plugin_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

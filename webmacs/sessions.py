@@ -22,7 +22,7 @@ class SessionGuard:
         """Judge everyone who is connected again."""
         for client in self._hub.clients():
             try:
-                self._auth.recheck(client.identity, client.needs)
+                self._auth.recheck(client.identity, client.needs, client.scope)
             except AuthError as error:
                 client.close(POLICY_VIOLATION, error.reason)
 

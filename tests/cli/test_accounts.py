@@ -13,8 +13,10 @@ from tests.cli.conftest import Configure, files_in
 from tests.cli.process import ended
 from tests.cli.runner import complaint, done, run
 from tests.plant import PASSWORD, Server
+from webmacs.config import load_settings
+from webmacs.extensions import load_storage
 from webmacs.model import Role
-from webmacs.storage import migrate
+from webmacs.storage import migrate, plugins
 
 SEEN_WITHIN_S = 1.0
 EMAIL = "new@example.org"
@@ -125,9 +127,43 @@ def test_a_list_of_tokens_says_whose_they_are_and_until_when(config: Path) -> No
     done("token", "issue", EMAIL, "--name", "for ever", "--config", config)
     done("token", "issue", EMAIL, "--name", "for a day", "--days", "1", "--config", config)
     first, second = done("token", "list", "--config", config).splitlines()
-    assert first.split()[1:] == [EMAIL, "until", "revoked", "for", "ever"]
+    assert first.split()[1:] == [EMAIL, "until", "revoked", "full", "for", "ever"]
     tomorrow = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86_400))
-    assert second.split()[1:] == [EMAIL, "until", tomorrow, "for", "a", "day"]
+    assert second.split()[1:] == [EMAIL, "until", tomorrow, "full", "for", "a", "day"]
+
+
+def make_instance(config: Path, name: str) -> str:
+    """A plugin instance; its public id."""
+
+    async def make() -> str:
+        storage = load_storage(load_settings(config, {}))
+        await storage.open()
+        try:
+            return await plugins.add_plugin(storage, plugin_id="test", instance_name=name, now_us=0)
+        finally:
+            await storage.close()
+
+    return asyncio.run(make())
+
+
+def test_a_list_of_tokens_says_what_they_are_good_for(config: Path) -> None:
+    add(config)
+    instance = make_instance(config, "Test rig")
+    for number, options in enumerate(([], ["--plugin", "Test rig"], ["--plugin", instance]), 1):
+        done("token", "issue", EMAIL, "--name", f"rig {number}", "--scope", "ingest", *options, "--config", config)
+    lines = [line.split(maxsplit=4)[4] for line in done("token", "list", "--config", config).splitlines()]
+    assert lines == ["ingest rig 1", "ingest rig 2, of Test rig alone", "ingest rig 3, of Test rig alone"]
+
+
+def test_a_token_is_bound_to_an_instance_that_there_is_and_for_ingestion_alone(config: Path) -> None:
+    add(config)
+    issue = ("token", "issue", EMAIL, "--config", config, "--plugin", "Rig")
+    assert "--plugin goes with --scope ingest" in run(*issue).stderr
+    assert "--plugin goes with --scope ingest" in run(*issue, "--scope", "read").stderr
+    assert complaint(*issue, "--scope", "ingest") == "there is no plugin instance 'Rig'; there are none"
+    make_instance(config, "Test rig")
+    assert complaint(*issue, "--scope", "ingest") == "there is no plugin instance 'Rig'; there are 'Test rig'"
+    assert done("token", "list", "--config", config) == ""
 
 
 def test_a_revoked_token_is_gone(config: Path) -> None:

@@ -42,6 +42,8 @@ async def test_a_token_is_made_used_shown_and_removed(shared: Server, slash: str
         "token": made["token"],
         "expires_at": None,
         "created_at": made["created_at"],
+        "scope": "full",
+        "plugin_public_id": None,
     }
     listed = (await by(shared, me, "GET", TOKENS + slash)).body
     assert listed["total"] == 2
@@ -52,6 +54,8 @@ async def test_a_token_is_made_used_shown_and_removed(shared: Server, slash: str
         "expires_at": None,
         "created_at": made["created_at"],
         "user_public_id": me.public_id,
+        "scope": "full",
+        "plugin_public_id": None,
     }
     assert (await call(shared, "GET", f"{API}/auth/me", made["token"])).body["public_id"] == me.public_id
     stream = await connect(shared, "/ws/datapoints/stream", made["token"])

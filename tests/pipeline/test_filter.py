@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from tests.pipeline.fakes import EVENTS, SNAPSHOT, UNLINKED, context
-from webmacs.model import Experiment, Reading
+from webmacs.model import Channel, Direction, Experiment, Plugin, Reading
 from webmacs.pipeline.base import Batch, Item, StageContext, StageSettings
 from webmacs.pipeline.filter import Filter
 
@@ -15,10 +15,10 @@ FIRST = Experiment(1, "first", "First", 100, 200)
 SECOND = Experiment(2, "second", "Second", 300, None)
 
 
-def filtered(*items: Item, within: StageContext | None = None) -> Batch:
+def filtered(*items: Item, within: StageContext | None = None, plugin_id: int | None = None) -> Batch:
     stage = Filter(StageSettings())
     asyncio.run(stage.start(within or context()))
-    batch = Batch(None, 1, NOW_US, items=list(items))
+    batch = Batch(None, 1, NOW_US, plugin_id=plugin_id, items=list(items))
     stage.process(batch)
     return batch
 
@@ -44,6 +44,25 @@ def test_dropped_ids_are_remembered_with_count_last_value_and_time() -> None:
     listed = [(entry.event_public_id, entry.count, entry.last_value) for entry in within.catalog.unlinked.listed()]
     assert listed == [("nobody", 2, 5.0), (UNLINKED, 1, 1.0)]
     assert {entry.last_seen_us for entry in within.catalog.unlinked.listed()} == {NOW_US}
+
+
+def test_a_sender_who_speaks_for_one_plugin_instance_is_heard_about_its_events_alone() -> None:
+    within = context()
+    rigs = [Plugin(number, f"rig-{number}", "test", "Rig", False, number != 3, None, None, 0) for number in (1, 2, 3)]
+    links = [
+        Channel(plugin, f"channel-{plugin}", plugin, "in", "In", Direction.INPUT, "V", EVENTS[event].id, 0)
+        for plugin, event in ((1, "a"), (2, "b"), (3, "c"))
+    ]
+    within.catalog.current = replace(SNAPSHOT, plugins=tuple(rigs), channels=tuple(links))
+    everything = [Item(event, 1.0, NOW_US) for event in ("a", "b", "c", UNLINKED)]
+    heard = {
+        plugin_id: [
+            reading.event.public_id for reading in filtered(*everything, within=within, plugin_id=plugin_id).readings
+        ]
+        for plugin_id in (None, 1, 2, 3, 4)
+    }
+    assert heard == {None: ["a", "b", "c"], 1: ["a"], 2: ["b"], 3: [], 4: []}  # 3 is disabled, and there is no 4
+    assert [entry.event_public_id for entry in within.catalog.unlinked.listed()] == [UNLINKED]
 
 
 def test_a_reading_belongs_to_the_experiment_that_ran_at_its_time() -> None:

@@ -85,6 +85,8 @@ def _operation(method: str, path: str, operation: dict[str, Any], schemas: dict[
     role = operation.get("x-role", "open")
     yield f"<details><summary><b class={method}>{method.upper()}</b><code>{html.escape(path)}</code>"
     yield f"<span>{html.escape(operation['summary'])}</span><small>{role}</small></summary>"
+    if "x-scopes" in operation:
+        yield f"<p>API tokens of scope {', '.join(operation['x-scopes'])}.</p>"
     if "description" in operation:
         yield f"<p>{html.escape(operation['description'])}</p>"
     parameters = operation["parameters"]

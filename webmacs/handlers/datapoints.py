@@ -15,7 +15,7 @@ from webmacs.errors import Conflict, InvalidMessage, NotFound, Overloaded
 from webmacs.handlers.http import PREFIX, Routes
 from webmacs.handlers.resource import Call, Done, Timestamp, timestamp
 from webmacs.latest import LatestValues
-from webmacs.model import Datapoint, Role
+from webmacs.model import Datapoint, Role, Scope
 from webmacs.pipeline.base import Batch, Outcome, Refused, Stored
 from webmacs.pipeline.runner import Pipeline
 from webmacs.pipeline.validate import NO_VALID_DATAPOINTS
@@ -23,6 +23,8 @@ from webmacs.pipeline.validate import NO_VALID_DATAPOINTS
 UNDECIDED = "Storage unavailable, batch not confirmed; give it a batch_id to send it again without doubling it"
 INVALID_DATAPOINT = "value must be a finite number, event_public_id a text of 1 to 100 characters"
 WITHDRAWN = "Storage unavailable, batch not stored"
+UNLINKED = "event {event} is not linked to an enabled plugin instance"
+NOT_YOURS = "event {event} is not linked to the plugin instance of this token, or that is disabled"
 
 
 class DatapointShape(TypedDict):
@@ -80,8 +82,9 @@ class DatapointRoutes:
     def register(self, routes: Routes) -> None:
         """Add the routes."""
         routes.add("GET", f"{PREFIX}/datapoints/latest", self.newest)
-        routes.add("POST", f"{PREFIX}/datapoints", self.add, needs=Role.OPERATOR, status=201, fails=(404, 409, 503))
-        routes.add("POST", f"{PREFIX}/datapoints/batch", self.add_batch, needs=Role.OPERATOR, status=201, fails=(503,))
+        sending: Any = {"needs": Role.OPERATOR, "scope": Scope.INGEST, "status": 201}
+        routes.add("POST", f"{PREFIX}/datapoints", self.add, fails=(404, 409, 503), **sending)
+        routes.add("POST", f"{PREFIX}/datapoints/batch", self.add_batch, fails=(503,), **sending)
 
     async def newest(self, _call: Call) -> list[DatapointShape]:
         """The newest reading of each event that has one: from memory, whatever the history."""
@@ -99,7 +102,7 @@ class DatapointRoutes:
             event = body["event_public_id"]
             if event not in self._catalog.current.events:
                 raise NotFound(f"there is no event {event}")
-            raise Conflict(f"event {event} is not linked to an enabled plugin instance")
+            raise Conflict((UNLINKED if call.identity.plugin_id is None else NOT_YOURS).format(event=event))
         return _answer(stored, batch_id)
 
     async def add_batch(self, call: Call[Annotated[dict[str, Any], NewDatapoints]]) -> Accepted:
@@ -116,7 +119,8 @@ class DatapointRoutes:
         def reply(_batch: Batch, outcome: Outcome) -> None:
             fate.set_result(outcome)
 
-        batch = Batch(message, call.identity.user.id, self._clock.now_us(), lax=True, reply=reply)
+        sender, now_us = call.identity, self._clock.now_us()
+        batch = Batch(message, sender.user.id, now_us, lax=True, plugin_id=sender.plugin_id, reply=reply)
         await self._pipeline.submit(batch)
         done, _ = await asyncio.wait([fate], timeout=self._settings.overload_timeout_s)
         if not done:

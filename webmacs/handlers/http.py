@@ -24,7 +24,7 @@ from webmacs.errors import (
     WebmacsError,
 )
 from webmacs.handlers.resource import Endpoint, Guard, Handler
-from webmacs.model import Role
+from webmacs.model import Role, Scope
 
 _log = logging.getLogger(__name__)
 
@@ -66,13 +66,15 @@ class Routes:
         fails: tuple[int, ...] = (),
         media: str = "application/json",
         guard: Guard | None = None,
+        scope: Scope | None = None,
     ) -> None:
-        """Add what a resource does; see `Endpoint`."""
-        endpoint = Endpoint(method, path, handler, needs, status, fails, media, guard)
+        """Add what a resource does; see `Endpoint`. Unless said otherwise, API tokens that only read may GET."""
+        scope = scope or (Scope.READ if method == hdrs.METH_GET else Scope.FULL)
+        endpoint = Endpoint(method, path, handler, needs, status, fails, media, guard, scope)
         self.endpoints.append(endpoint)
 
         async def respond(request: web.Request) -> web.StreamResponse:
-            caller = None if needs is None else self._auth.authenticate(bearer(request), needs)
+            caller = None if needs is None else self._auth.authenticate(bearer(request), needs, scope)
             try:
                 return await endpoint.respond(request, caller)
             except StorageUnavailable:

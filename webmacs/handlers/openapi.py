@@ -84,6 +84,7 @@ def _operation(endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     if endpoint.needs is not None:
         operation["security"] = [{"bearer": []}]
         operation["x-role"] = endpoint.needs.value
+        operation["x-scopes"] = [scope.value for scope in endpoint.scopes]
     if endpoint.takes is not None:
         content = {"application/json": {"schema": schemas.of(endpoint, "validation")}}
         operation["requestBody"] = {"required": True, "content": content}

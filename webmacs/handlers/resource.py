@@ -26,7 +26,7 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 
 from webmacs.config import explain
 from webmacs.errors import Conflict, InvalidMessage, NotFound
-from webmacs.model import Identity, Role, to_datetime
+from webmacs.model import Identity, Role, Scope, to_datetime
 
 B = TypeVarWithDefault("B", default=None)
 Q = TypeVarWithDefault("Q", default=None)
@@ -155,9 +155,10 @@ Guard = Callable[[Identity, web.Request], Awaitable[None] | None]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A route, and what its handler's annotations say. `needs` None: open to everyone. `fails` are the statuses of its
-    own errors, beside those that every route has; `media` is the type of an answer that is no JSON. `guard` raises
-    `AuthError` for whom it is not open to after all, before anything else of the request is looked at.
+    """A route, and what its handler's annotations say. `needs` None: open to everyone. `scope` is that of an API token
+    which will do. `fails` are the statuses of its own errors, beside those that every route has; `media` is the type of
+    an answer that is no JSON. `guard` raises `AuthError` for whom it is not open to after all, before anything else of
+    the request is looked at.
     """
 
     method: str
@@ -168,6 +169,12 @@ class Endpoint:
     fails: tuple[int, ...]
     media: str = "application/json"
     guard: Guard | None = None
+    scope: Scope = Scope.FULL
+
+    @property
+    def scopes(self) -> list[Scope]:
+        """The scopes of API tokens that are let in."""
+        return [scope for scope in Scope if scope.covers(self.scope)]
 
     @cached_property
     def _hints(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from webmacs.config import ServerSettings
 from webmacs.errors import AuthError
 from webmacs.handlers.http import bearer
 from webmacs.hub import CONTROLLER, FRONTEND, TRY_AGAIN_LATER, Client, Hub
-from webmacs.model import Role
+from webmacs.model import Role, Scope
 
 _log = logging.getLogger(__name__)
 
@@ -195,6 +195,7 @@ class Entrance:
 
     group: str
     needs: Role
+    scope: Scope
     max_message_bytes: int
 
 
@@ -246,7 +247,8 @@ class Doorkeeper:
             socket.close(TRY_AGAIN_LATER, "Too many connections")
             return None
         try:
-            identity = self._auth.authenticate(request.query.get("token") or bearer(request), entrance.needs)
+            token = request.query.get("token") or bearer(request)
+            identity = self._auth.authenticate(token, entrance.needs, entrance.scope)
         except AuthError as error:
             socket.close(WSCloseCode.POLICY_VIOLATION, error.reason)
             return None
@@ -255,6 +257,7 @@ class Doorkeeper:
             socket.close,
             identity=identity,
             needs=entrance.needs,
+            scope=entrance.scope,
             buffer_bytes=self._settings.client_buffer_bytes,
             wanted=wanted,
         )

@@ -11,12 +11,12 @@ from webmacs.catalog import Catalog
 from webmacs.handlers.sockets import Doorkeeper, Entrance, Socket
 from webmacs.hub import FRONTEND, Client
 from webmacs.latest import LatestValues
-from webmacs.model import Role
+from webmacs.model import Role, Scope
 from webmacs.pipeline.broadcast import StreamEncoder
 
 CONNECTED: Final = {"type": "connected", "message": "Subscribed to live datapoint stream."}
 PONG: Final = {"type": "pong"}
-ENTRANCE: Final = Entrance(FRONTEND, Role.VIEWER, max_message_bytes=4096)
+ENTRANCE: Final = Entrance(FRONTEND, Role.VIEWER, Scope.READ, max_message_bytes=4096)
 
 
 class Stream:

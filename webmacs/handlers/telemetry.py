@@ -9,7 +9,7 @@ from webmacs.config import ServerSettings
 from webmacs.errors import InvalidMessage, Overloaded
 from webmacs.handlers.sockets import Doorkeeper, Entrance, Socket
 from webmacs.hub import CONTROLLER, Client
-from webmacs.model import Role
+from webmacs.model import Role, Scope
 from webmacs.pipeline.base import Batch, Outcome, Refused
 from webmacs.pipeline.runner import Pipeline
 
@@ -19,7 +19,7 @@ class Telemetry:
 
     def __init__(self, doorkeeper: Doorkeeper, pipeline: Pipeline, clock: Clock, settings: ServerSettings) -> None:
         self._doorkeeper, self._pipeline, self._clock = doorkeeper, pipeline, clock
-        self._entrance = Entrance(CONTROLLER, Role.OPERATOR, settings.max_message_bytes)
+        self._entrance = Entrance(CONTROLLER, Role.OPERATOR, Scope.INGEST, settings.max_message_bytes)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Read batches until the controller leaves or is sent away."""
@@ -40,7 +40,8 @@ class Sender:
 
     async def take(self, text: str) -> None:
         """Send one message into the pipeline; returns when there is room for the next."""
-        batch = Batch(text, self._client.identity.user.id, self._clock.now_us(), reply=self._answer)
+        sender = self._client.identity
+        batch = Batch(text, sender.user.id, self._clock.now_us(), plugin_id=sender.plugin_id, reply=self._answer)
         try:
             await self._pipeline.submit(batch)
         except InvalidMessage as error:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Annotated
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from webmacs.auth import INSUFFICIENT, MAX_TIME_S, api_token_digest, new_api_token
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
-from webmacs.errors import AuthError, InvalidMessage, NotFound
+from webmacs.errors import AuthError, InvalidMessage, InvalidRows, NotFound
 from webmacs.handlers.http import PREFIX, Routes
 from webmacs.handlers.resource import Call, Done, Page, PageQuery, Text, Timestamp, done, timestamp
-from webmacs.model import ApiToken, Identity, Role, User, to_us
+from webmacs.model import ApiToken, Identity, Plugin, Role, Scope, User, to_us
 from webmacs.storage import accounts
 from webmacs.storage.base import Storage
 from webmacs.uses import Uses
@@ -29,6 +30,8 @@ class TokenShape(TypedDict):
     expires_at: Timestamp | None
     created_at: Timestamp
     user_public_id: str
+    scope: Scope
+    plugin_public_id: str | None
 
 
 class TokenCreated(TypedDict):
@@ -39,13 +42,21 @@ class TokenCreated(TypedDict):
     token: str
     expires_at: Timestamp | None
     created_at: Timestamp
+    scope: Scope
+    plugin_public_id: str | None
 
 
 class NewToken(BaseModel):
-    """A new token; a time without an offset is UTC."""
+    """A new token; a time without an offset is UTC.
+
+    Scopes: `ingest` sends readings and nothing else, with `plugin_public_id` only those of that plugin instance; `read`
+    sees what its owner may see; `full` does what its owner may do.
+    """
 
     name: Text
     expires_at: datetime | None = None
+    scope: Scope = Scope.FULL
+    plugin_public_id: Annotated[str, Field(max_length=100)] | None = None
 
 
 class TokenRoutes:
@@ -58,7 +69,7 @@ class TokenRoutes:
         """Add the routes."""
         every, one = f"{PREFIX}/tokens", f"{PREFIX}/tokens/{{public_id}}"
         routes.add("GET", every, self.listed)
-        routes.add("POST", every, self.add, status=201, guard=_in_session)
+        routes.add("POST", every, self.add, status=201, fails=(404,), guard=_in_session)
         routes.add("DELETE", one, self.remove, guard=_in_session)
 
     async def listed(self, call: Call[None, PageQuery]) -> Page[TokenShape]:
@@ -68,7 +79,10 @@ class TokenRoutes:
         seen = [token for token in known.tokens_by_id.values() if _may_see(caller, token)]
         owners = known.users_by_id  # a token that has none was read just before its owner was removed
         mine = [(token, owners[token.user_id]) for token in reversed(seen) if token.user_id in owners]
-        return call.query.of(mine, lambda pair: _shape(*pair, used.get(pair[0].id)))
+        instances = {plugin.id: plugin.public_id for plugin in known.plugins}
+        return call.query.of(
+            mine, lambda pair: _shape(*pair, used.get(pair[0].id), instances.get(pair[0].plugin_id or 0))
+        )
 
     async def add(self, call: Call[NewToken]) -> TokenCreated:
         """Issue a token for oneself."""
@@ -76,15 +90,23 @@ class TokenRoutes:
         expires_us = None if call.body.expires_at is None else to_us(_aware(call.body.expires_at))
         if expires_us is not None and not now_us < expires_us <= MAX_TIME_S * 1_000_000:
             raise InvalidMessage("expires_at: lies in the past, or after the year 9999")
+        plugin = self._bound_to(call.body)
         text = new_api_token()
-        public_id = await accounts.add_token(
-            self._storage,
-            user_id=call.identity.user.id,
-            name=call.body.name,
-            digest=api_token_digest(text),
-            expires_us=expires_us,
-            now_us=now_us,
-        )
+        try:
+            public_id = await accounts.add_token(
+                self._storage,
+                user_id=call.identity.user.id,
+                name=call.body.name,
+                digest=api_token_digest(text),
+                expires_us=expires_us,
+                now_us=now_us,
+                scope=call.body.scope,
+                plugin_id=None if plugin is None else plugin.id,
+            )
+        except InvalidRows:  # the instance, or oneself, was removed a moment ago
+            await self._catalog.reload()
+            self._bound_to(call.body)
+            raise
         await self._catalog.reload()
         return {
             "public_id": public_id,
@@ -92,6 +114,8 @@ class TokenRoutes:
             "token": text,
             "expires_at": None if expires_us is None else timestamp(expires_us),
             "created_at": timestamp(now_us),
+            "scope": call.body.scope,
+            "plugin_public_id": None if plugin is None else plugin.public_id,
         }
 
     async def remove(self, call: Call) -> Done:
@@ -106,8 +130,18 @@ class TokenRoutes:
         await self._catalog.reload()
         return done(f"token {token.name} removed")
 
+    def _bound_to(self, new: NewToken) -> Plugin | None:
+        if new.plugin_public_id is None:
+            return None
+        if new.scope is not Scope.INGEST:
+            raise InvalidMessage(f"plugin_public_id: only a token of scope {Scope.INGEST} belongs to a plugin instance")
+        for plugin in self._catalog.current.plugins:
+            if plugin.public_id == new.plugin_public_id:
+                return plugin
+        raise NotFound(f"there is no plugin instance {new.plugin_public_id}")
 
-def _shape(token: ApiToken, owner: User, last_used_us: int | None) -> TokenShape:
+
+def _shape(token: ApiToken, owner: User, last_used_us: int | None, plugin: str | None) -> TokenShape:
     return {
         "public_id": token.public_id,
         "name": token.name,
@@ -115,6 +149,8 @@ def _shape(token: ApiToken, owner: User, last_used_us: int | None) -> TokenShape
         "expires_at": None if token.expires_us is None else timestamp(token.expires_us),
         "created_at": timestamp(token.created_us),
         "user_public_id": owner.public_id,
+        "scope": token.scope,
+        "plugin_public_id": plugin,
     }
 
 

@@ -82,12 +82,14 @@ class Batch:
     `payload` is the text of a WebSocket message, or the parsed body of an HTTP request with `lax` set, as such clients
     send numbers in quotes. `reply` is called once for a batch that was queued, when its fate is decided. (That of a
     batch which was being committed when the server gave up stopping in good order is known to nobody.)
+    `plugin_id` is given for a sender who speaks for one plugin instance alone.
     """
 
     payload: object
     user_id: int
     received_us: int
     lax: bool = False
+    plugin_id: int | None = None
     reply: Callable[[Batch, Outcome], None] | None = None
     batch_id: str | None = None
     digest: str = ""

@@ -1,4 +1,4 @@
-"""The gate that keeps the readings of events which an enabled plugin instance is linked to."""
+"""The gate that keeps the readings of events which an enabled plugin instance is linked to, or the sender's own one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ class Filter(Gate):
     def process(self, batch: Batch) -> None:
         """See `Gate`. Never refuses a message: a batch of which nothing is left is acknowledged as such."""
         catalog = self.context.catalog.current
-        linked = catalog.linked
+        known = catalog.linked
+        linked = known if batch.plugin_id is None else catalog.linked_by_plugin.get(batch.plugin_id, {})
         received_us = batch.received_us
         current = catalog.experiment_at(received_us)
         readings = []
@@ -20,7 +21,8 @@ class Filter(Gate):
             event = linked.get(event_public_id)
             if event is None:
                 batch.unlinked += 1
-                self.context.catalog.unlinked.saw(event_public_id, value, received_us)
+                if event_public_id not in known:  # else it is only not this sender's
+                    self.context.catalog.unlinked.saw(event_public_id, value, received_us)
             else:
                 experiment = current if time_us == received_us else catalog.experiment_at(time_us)
                 readings.append(Reading(event, time_us, value, experiment))
