@@ -13,6 +13,7 @@ from webmacs.config import StorageSettings
 from webmacs.errors import Conflict, StorageError
 from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Scalar, Write
 from webmacs.storage import migrate
+from webmacs.storage.dialect import Dialect
 
 Row = tuple[Any, ...]
 
@@ -44,6 +45,12 @@ class Storage(abc.ABC):
 
     scheme: ClassVar[str]
     """The scheme of `storage.url` that chooses this backend."""
+
+    dialect: ClassVar[Dialect]
+    """What this backend's SQL says differently."""
+
+    rolled_us: int = 0
+    """Up to when readings are rolled up, as far as this process knows; see `webmacs.storage.rollups`."""
 
     def __init__(self, settings: StorageSettings, url: str) -> None:
         """`url` is `settings.url`, relative paths resolved."""
@@ -103,7 +110,8 @@ class Storage(abc.ABC):
         an earlier attempt had succeeded without our hearing of it, or succeeds later.
 
         Readings of event ids that do not exist are stored, but no query shows them. Times are kept to the microsecond,
-        finite values to the last bit (but for the sign of zero).
+        finite values to the last bit (but for the sign of zero). The minutes of readings that come late are noted with
+        them; see `webmacs.storage.rollups`.
 
         Raises:
             InvalidRows: the rows themselves are at fault; nothing was stored.
@@ -153,6 +161,26 @@ class Storage(abc.ABC):
             Conflict: a unique key is taken, or a statement did not change as many rows as its `changes` says; nothing
                 was changed.
             InvalidRows: a value is not possible; nothing was changed.
+
+        """
+
+    @abc.abstractmethod
+    async def derive(
+        self,
+        table: str,
+        columns: str,
+        query: str,
+        parameters: Mapping[str, Scalar],
+        *,
+        before: Sequence[Write] = (),
+        after: Sequence[Write] = (),
+    ) -> None:
+        """Store what a query finds as rows of a table, in one transaction with the statements before and after it.
+
+        The query may have run before the transaction begins. A long one does not hold up `append`.
+
+        Raises:
+            Conflict: a unique key is taken; nothing was changed.
 
         """
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import re
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -23,6 +24,8 @@ from webmacs.storage import migrate, partitions
 from webmacs.storage.base import Commit, Row, Storage, check_changes
 from webmacs.storage.bulk import plain
 from webmacs.storage.connections import Address, Connections, StoredAlready, cut, our_errors
+from webmacs.storage.dialect import POSTGRESQL
+from webmacs.storage.rollups import LATE_US, late_minutes
 from webmacs.tasks import end
 
 _log = logging.getLogger(__name__)
@@ -44,6 +47,7 @@ class PostgresStorage(Storage):
     """Readings in PostgreSQL: `postgresql://user:password@host:5432/name`, as libpq takes it."""
 
     scheme = "postgresql"
+    dialect = POSTGRESQL
 
     def __init__(self, settings: StorageSettings, url: str) -> None:
         super().__init__(settings, url)
@@ -136,6 +140,8 @@ class PostgresStorage(Storage):
                 statements = [f"SELECT webmacs_claim('{self.run}', {commit.seq})"]
                 if commit.readings:
                     statements.append(_insert(commit.first_id, commit.readings))
+                    late_us = max(time.time_ns() // 1000 - LATE_US, self.rolled_us)
+                    statements += self._filled(cursor, late_minutes(commit.readings, late_us))
                 for record in commit.batches:
                     numbers = (record.accepted, record.invalid, record.unlinked, record.skewed, record.time_us)
                     statements.append(cursor.mogrify(_REMEMBER, (*record.key, record.digest, *numbers)).decode())
@@ -207,6 +213,20 @@ class PostgresStorage(Storage):
                     changed += max(0, cursor.rowcount)
                 check_changes(write, changed)
         return changed
+
+    async def derive(
+        self,
+        table: str,
+        columns: str,
+        query: str,
+        parameters: Mapping[str, Scalar],
+        *,
+        before: Sequence[Write] = (),
+        after: Sequence[Write] = (),
+    ) -> None:
+        """See `Storage`. Nothing of it comes here."""
+        insert = Write(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM ({query}) AS found", (parameters,))
+        await self.write(*before, insert, *after)
 
     async def fetch(self, statement: str, **parameters: Scalar) -> list[Row]:
         """See `Storage`."""

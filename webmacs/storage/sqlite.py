@@ -12,7 +12,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,8 @@ from webmacs.model import BatchKey, BatchRecord, Datapoint, Scalar, Write
 from webmacs.storage import migrate
 from webmacs.storage.base import Commit, Row, Storage, check_changes
 from webmacs.storage.bulk import plain
+from webmacs.storage.dialect import SQLITE
+from webmacs.storage.rollups import LATE_US, late_minutes
 from webmacs.storage.workers import Workers, our_errors, transaction
 from webmacs.tasks import end
 
@@ -43,6 +45,7 @@ class SqliteStorage(Storage):
     """Readings in an SQLite file: `sqlite:///relative/path` or `sqlite:////absolute/path`."""
 
     scheme = "sqlite"
+    dialect = SQLITE
 
     def __init__(self, settings: StorageSettings, url: str) -> None:
         super().__init__(settings, url)
@@ -188,6 +191,23 @@ class SqliteStorage(Storage):
         """See `Storage`."""
         return await self._writer.run(lambda db: _write(db, writes))
 
+    async def derive(
+        self,
+        table: str,
+        columns: str,
+        query: str,
+        parameters: Mapping[str, Scalar],
+        *,
+        before: Sequence[Write] = (),
+        after: Sequence[Write] = (),
+    ) -> None:
+        """See `Storage`. Read beside the writer, which has nothing to do then but to store what was found."""
+        names = columns.split(", ")
+        found = await self.fetch(query, **parameters)
+        rows = tuple(dict(zip(names, row, strict=True)) for row in found)
+        insert = f"INSERT INTO {table} ({columns}) VALUES ({', '.join(f':{name}' for name in names)})"
+        await self.write(*before, Write(insert, rows, bulk=True), *after)
+
     async def fetch(self, statement: str, **parameters: Scalar) -> list[Row]:
         """See `Storage`."""
         return await self._readers.run(lambda db: self._fetch(db, statement, parameters))
@@ -234,10 +254,12 @@ class SqliteStorage(Storage):
         _check_texts(record.key.batch_id for record in commit.batches)
         for write in commit.writes:
             _check(write)
+        now_us = time.time_ns() // 1000
         with transaction(db):
-            claim = db.execute(_CLAIM, (self.run, commit.seq, time.time_ns() // 1000))
+            claim = db.execute(_CLAIM, (self.run, commit.seq, now_us))
             if claim.rowcount == 0:
                 return  # an earlier attempt got through
+            _run(db, late_minutes(commit.readings, max(now_us - LATE_US, self.rolled_us)))
             most = db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // COLUMNS
             for start in range(0, len(commit.readings), most):
                 readings = commit.readings[start : start + most]

@@ -6,25 +6,27 @@ from typing import Final
 
 from webmacs.config import StorageSettings
 from webmacs.model import Scalar, Write
+from webmacs.storage import rollups
 from webmacs.storage.base import Storage
 
 CHUNK: Final = 5_000
 DAY_US: Final = 86_400_000_000
 RUNS_KEPT_US: Final = 7 * DAY_US
 
-# Event ids that have readings but no event any more: by steps from one id to the next, as an index can.
+# Event ids that have rows in a table but no event any more: by steps from one id to the next, as an index can.
 _ORPHANS: Final = """
 WITH RECURSIVE ids (id) AS (
-    SELECT min(event_id) FROM datapoints
+    SELECT min(event_id) FROM {table}
     UNION ALL
-    SELECT (SELECT min(event_id) FROM datapoints WHERE event_id > ids.id) FROM ids WHERE ids.id IS NOT NULL
+    SELECT (SELECT min(event_id) FROM {table} WHERE event_id > ids.id) FROM ids WHERE ids.id IS NOT NULL
 )
 SELECT id FROM ids WHERE id IS NOT NULL AND id NOT IN (SELECT id FROM events)
 """
 
 
 async def keep_house(storage: Storage, settings: StorageSettings, now_us: int, batches_kept_us: int) -> None:
-    """Make room ahead; forget old batch identities and runs, readings past retention and those of deleted events.
+    """Make room ahead; forget old batch identities and runs, readings past retention and those of deleted events,
+    and what was rolled up of them.
 
     In small transactions, so that ingestion never waits for long. Raises `StorageUnavailable`; what is left is done
     the next time.
@@ -40,8 +42,13 @@ async def keep_house(storage: Storage, settings: StorageSettings, now_us: int, b
     old_runs: dict[str, Scalar] = {"before_us": now_us - RUNS_KEPT_US, "run": storage.run}
     await storage.write(Write("DELETE FROM commits WHERE committed_us < :before_us AND run <> :run", (old_runs,)))
     if settings.retention_days:
-        while await storage.expire(now_us - settings.retention_days * DAY_US, CHUNK):
+        before_us = rollups.minute(now_us - settings.retention_days * DAY_US)  # whole minutes, as they are rolled up
+        while await storage.expire(before_us, CHUNK):
             continue
-    for (event_id,) in await storage.fetch(_ORPHANS):
+        while await storage.write(rollups.expire(before_us, CHUNK)):
+            continue
+    for (event_id,) in await storage.fetch(_ORPHANS.format(table="datapoints")):
         while await storage.forget_event(event_id, CHUNK):
             continue
+    for (event_id,) in await storage.fetch(_ORPHANS.format(table="rollups")):
+        await storage.write(*rollups.forget(event_id))

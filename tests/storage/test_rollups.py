@@ -1,0 +1,237 @@
+"""Rollups are exact wherever they are said to be, whatever comes late, and catch up by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import Any
+
+import pytest
+
+from tests.storage.rows import DAY, SECOND, T0, commit, new_event, reading, snapshot
+from webmacs.model import Datapoint, Event, Reading
+from webmacs.storage import records, rollups
+from webmacs.storage.base import Row, Storage
+from webmacs.storage.history import Key, remove
+from webmacs.storage.rollups import LAG_US, MINUTE_US, Rollups, minute
+from webmacs.storage.upkeep import keep_house
+
+NOW = T0 + DAY
+
+
+async def rolled(storage: Storage) -> list[tuple[object, ...]]:
+    """Everything that is rolled up: event, minute, and what is told of it."""
+    return await storage.fetch(f"SELECT {rollups.COLUMNS} FROM rollups ORDER BY event_id, start_us")
+
+
+async def noted(storage: Storage) -> int:
+    return int((await storage.fetch("SELECT count(*) FROM rollup_gaps"))[0][0])
+
+
+async def caught_up(storage: Storage, now_us: int = NOW) -> None:
+    maker = Rollups(storage)
+    for _ in range(1000):
+        if not await maker.advance(now_us):
+            return
+    raise AssertionError("it does not end")
+
+
+def expected(readings: list[Reading], first_id: int = 1) -> list[tuple[object, ...]]:
+    """The same, worked out here. Values are all different, so that there is one smallest and one largest."""
+    groups: dict[tuple[int, int], list[tuple[float, int, int, int | None]]] = {}
+    for row_id, (event, time_us, value, experiment) in enumerate(readings, first_id):
+        key = (event.id, time_us // MINUTE_US * MINUTE_US)
+        groups.setdefault(key, []).append((value, time_us, row_id, experiment.id if experiment else None))
+    return [(*key, len(group), *min(group), *max(group)) for key, group in sorted(groups.items())]
+
+
+def scattered(events: list[Event], count: int, seed: int, span_us: int = 3600 * SECOND) -> list[Reading]:
+    """Readings at random times, with random values."""
+    chance = random.Random(seed)
+    return [
+        reading(chance.uniform(-1e6, 1e6), chance.choice(events), T0 + chance.randrange(span_us)) for _ in range(count)
+    ]
+
+
+async def test_each_minute_tells_how_many_and_the_smallest_and_the_largest(storage: Storage) -> None:
+    events = [await new_event(storage, name) for name in "ab"]
+    readings = scattered(events, 2000, seed=1)
+    first = await commit(storage, 1, readings)
+    await storage.append(first)
+    await caught_up(storage)
+    assert await rolled(storage) == expected(readings, first.first_id)
+    assert await noted(storage) == 0
+
+
+async def test_a_reading_that_is_stored_in_time_is_not_noted_and_a_late_one_is(storage: Storage) -> None:
+    event = await new_event(storage)
+    now_us = time.time_ns() // 1000
+    await storage.append(await commit(storage, 1, [reading(1.0, event, now_us)]))
+    assert await noted(storage) == 0
+    late = [reading(1.0, event, now_us - 10 * MINUTE_US + n) for n in range(3)]
+    await storage.append(await commit(storage, 2, [reading(2.0, event, now_us), *late]))
+    found = await storage.fetch("SELECT event_id, start_us FROM rollup_gaps ORDER BY start_us")
+    assert set(found) == {(event.id, minute(one.time_us)) for one in late}
+
+
+async def test_a_reading_before_what_is_rolled_up_is_noted_also_when_the_clock_was_set_back(storage: Storage) -> None:
+    event = await new_event(storage)
+    now_us = time.time_ns() // 1000
+    storage.rolled_us = minute(now_us) + MINUTE_US
+    await storage.append(await commit(storage, 1, [reading(1.0, event, now_us)]))
+    assert await storage.fetch("SELECT event_id, start_us FROM rollup_gaps") == [(event.id, minute(now_us))]
+
+
+async def test_what_comes_late_or_goes_is_made_good(storage: Storage) -> None:
+    event = await new_event(storage)
+    readings = [reading(float(n), event, T0 + n * SECOND) for n in range(300)]
+    await storage.append(await commit(storage, 1, readings))
+    await caught_up(storage)
+    more = [reading(1000.0 + n, event, T0 + n * 7 * SECOND + 1) for n in range(10)]
+    await storage.append(await commit(storage, 2, more))
+    gone = await storage.history(await snapshot(storage), event.id, after=(T0 + 239 * SECOND, 1 << 62), limit=100)
+    for datapoint in gone:
+        assert await remove(storage, Key(datapoint.id, event.id, datapoint.time_us))
+    assert not await remove(storage, Key(gone[0].id, event.id, gone[0].time_us))
+    await caught_up(storage)
+    left = await storage.history(await snapshot(storage), event.id, limit=1000)
+    assert len(left) == 250
+    groups: dict[int, list[Datapoint]] = {}
+    for datapoint in left:
+        groups.setdefault(minute(datapoint.time_us), []).append(datapoint)
+    assert [row[1:5] for row in await rolled(storage)] == [
+        (start_us, len(group), low.value, low.time_us)
+        for start_us, group in sorted(groups.items())
+        for low in [min(group, key=lambda one: one.value)]
+    ]
+    assert await noted(storage) == 0
+
+
+async def test_what_is_noted_while_it_is_being_rolled_up_is_rolled_up_again(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = await new_event(storage)
+    first = await commit(storage, 1, [reading(1.0, event, T0)])
+    await storage.append(first)
+    await caught_up(storage)
+    await storage.append(await commit(storage, 2, [reading(2.0, event, T0 + 1)]))
+    derive = storage.derive
+
+    async def interrupted(*args: Any, **options: Any) -> None:
+        monkeypatch.setattr(storage, "derive", derive)
+        fetched = storage.fetch
+
+        async def fetch(statement: str, **parameters: Any) -> list[Row]:
+            rows = await fetched(statement, **parameters)
+            monkeypatch.setattr(storage, "fetch", fetched)
+            await storage.append(await commit(storage, 3, [reading(3.0, event, T0 + 2)]))
+            return rows
+
+        if storage.scheme == "sqlite":  # between the query and the transaction
+            monkeypatch.setattr(storage, "fetch", fetch)
+        else:
+            await storage.append(await commit(storage, 3, [reading(3.0, event, T0 + 2)]))
+        await derive(*args, **options)
+
+    monkeypatch.setattr(storage, "derive", interrupted)
+    await Rollups(storage).advance(NOW)
+    assert await noted(storage) == 1
+    await caught_up(storage)
+    assert [row[2] for row in await rolled(storage)] == [3]
+
+
+async def test_a_minute_is_rolled_up_only_when_it_has_been_over_for_a_while(storage: Storage) -> None:
+    event = await new_event(storage)
+    await storage.append(await commit(storage, 1, [reading(1.0, event, T0 + n * MINUTE_US) for n in range(5)]))
+    await caught_up(storage, T0 + 3 * MINUTE_US + LAG_US + 1)
+    assert [row[1] for row in await rolled(storage)] == [T0, T0 + MINUTE_US, T0 + 2 * MINUTE_US]
+    assert storage.rolled_us == T0 + 3 * MINUTE_US
+
+
+async def test_what_was_rolled_up_by_a_clock_that_was_ahead_is_withdrawn(storage: Storage) -> None:
+    event = await new_event(storage)
+    readings = [reading(float(n), event, T0 + n * MINUTE_US) for n in range(60)]
+    first = await commit(storage, 1, readings)
+    await storage.append(first)
+    await caught_up(storage, T0 + DAY)
+    back_us = T0 + 30 * MINUTE_US + LAG_US
+    await caught_up(storage, back_us)
+    assert storage.rolled_us == T0 + 30 * MINUTE_US
+    assert await rolled(storage) == expected(readings, first.first_id)[:30]
+    await caught_up(storage)
+    assert await rolled(storage) == expected(readings, first.first_id)
+
+
+async def test_two_servers_that_roll_up_the_same_readings_do_it_once(storage: Storage) -> None:
+    events = [await new_event(storage, name) for name in "abc"]
+    readings = scattered(events, 3000, seed=2)
+    first = await commit(storage, 1, readings)
+    await storage.append(first)
+    await asyncio.gather(*(caught_up(storage) for _ in range(3)))
+    await caught_up(storage)
+    assert await rolled(storage) == expected(readings, first.first_id)
+
+
+async def test_it_goes_on_where_it_was_after_a_restart(storage: Storage) -> None:
+    event = await new_event(storage)
+    await storage.append(await commit(storage, 1, [reading(1.0, event, T0)]))
+    await caught_up(storage)
+    until_us, storage.rolled_us = storage.rolled_us, 0
+    await Rollups(storage).load()
+    assert storage.rolled_us == until_us
+
+
+async def test_years_without_readings_take_one_step(storage: Storage) -> None:
+    event = await new_event(storage)
+    readings = [reading(1.0, event, T0), reading(2.0, event, T0 + 3000 * DAY)]
+    first = await commit(storage, 1, readings)
+    await storage.append(first)
+    steps = 1
+    maker = Rollups(storage)
+    while await maker.advance(T0 + 6000 * DAY):
+        steps += 1
+    assert await rolled(storage) == expected(readings, first.first_id)
+    assert steps < 60  # by ever longer steps from the first reading to the second, and then to the end
+
+
+async def test_what_is_rolled_up_goes_with_its_event_and_with_its_time(storage: Storage) -> None:
+    event, other = await new_event(storage, "a"), await new_event(storage, "b")
+    both = [reading(float(n), one, T0 + n * MINUTE_US) for n in range(20) for one in (event, other)]
+    await storage.append(await commit(storage, 1, both))
+    await caught_up(storage)
+    await records.drop_event(storage, event.public_id)
+    settings = storage.settings.model_copy(update={"retention_days": 1})
+    await keep_house(storage, settings, T0 + DAY + 10 * MINUTE_US + 1, DAY)
+    assert [row[:2] for row in await rolled(storage)] == [(other.id, T0 + n * MINUTE_US) for n in range(10, 20)]
+    left = await storage.history(await snapshot(storage), other.id, limit=100)
+    assert [datapoint.value for datapoint in left if datapoint.time_us >= T0 + 10 * MINUTE_US] == [
+        *map(float, range(10, 20))
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whatever_happens_in_whatever_order_they_are_exact_in_the_end(storage: Storage, seed: int) -> None:
+    chance = random.Random(seed)
+    events = [await new_event(storage, name) for name in "ab"]
+    maker, kept = Rollups(storage), dict[tuple[int, int, int], Reading]()
+    for seq in range(1, 25):
+        what = chance.random()
+        if what < 0.5:
+            some = scattered(events, chance.randrange(1, 30), seed=1000 * seed + seq)
+            done = await commit(storage, seq, some)
+            await storage.append(done)
+            kept |= {(done.first_id + n, one.event.id, one.time_us): one for n, one in enumerate(some)}
+        elif what < 0.6 and kept:
+            key = chance.choice(sorted(kept))
+            assert await remove(storage, Key(*key))
+            del kept[key]
+        else:
+            await maker.advance(T0 + chance.randrange(2 * 3600 * SECOND))
+    await caught_up(storage)
+    groups: dict[tuple[int, int], list[tuple[float, int, int]]] = {}
+    for (row_id, event_id, time_us), one in kept.items():
+        groups.setdefault((event_id, minute(time_us)), []).append((one.value, time_us, row_id))
+    assert [(*row[:6], *row[7:10]) for row in await rolled(storage)] == [
+        (*key, len(group), *min(group), *max(group)) for key, group in sorted(groups.items())
+    ]

@@ -1,0 +1,216 @@
+"""Readings as people look at them: a stretch of time in as many points as a chart shows, a page of all, a single one.
+
+Written once for every backend, on its `dialect`. A long stretch, and what lies far back, is found by the rollups.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from webmacs.catalog import Snapshot
+from webmacs.model import Datapoint, Scalar, Write
+from webmacs.storage.base import Storage
+from webmacs.storage.rollups import MINUTE_US, minute, note
+
+MIN_POINTS: Final = 10
+FIRST_LOOK_US: Final = 60 * MINUTE_US  # how far back a page is looked for at first; each time, four times as far
+BEGINNING_US: Final = -62_135_596_800_000_000  # of the year 1
+END_US: Final = 253_402_300_800_000_000  # of the year 9999
+_PUBLIC_ID: Final = re.compile(r"([0-9a-f]{8,16})-([0-9a-f]{1,8})-(-?[0-9a-f]{1,15})")
+_NOT_NOTED: Final = (
+    "NOT EXISTS (SELECT 1 FROM rollup_gaps AS g WHERE g.event_id = r.event_id AND g.start_us = r.start_us)"
+)
+
+
+async def series(
+    storage: Storage, snapshot: Snapshot, event_id: int, *, from_us: int, until_us: int, max_points: int
+) -> list[Datapoint]:
+    """The readings of an event from one time until before another, by time. If there are more than `max_points`: the
+    smallest and the largest of each of some equal intervals, and the first and the last of all.
+
+    Intervals begin at multiples of their length, so that a chart whose window moves on does not change its mind about
+    the past. `max_points` is at least `MIN_POINTS`.
+    """
+    row: dict[str, Scalar] = {"event_id": event_id, "from_us": from_us, "until_us": until_us}
+    raw = _raw(storage, ":from_us", ":until_us")
+    most = f"SELECT count(*) FROM (SELECT 1 FROM ({raw}) AS found LIMIT :limit) AS counted"
+    ((found,),) = await storage.fetch(most, **row, limit=max_points + 1)
+    if found <= max_points:
+        return snapshot.datapoints(await storage.fetch(f"{raw} ORDER BY d.time, d.id", **row))
+    width_us = -(-(until_us - from_us) // ((max_points - 2) // 2 - 1))
+    points = raw
+    if width_us >= MINUTE_US:
+        width_us = -(-width_us // MINUTE_US) * MINUTE_US
+        head_us = minute(from_us + MINUTE_US - 1)
+        tail_us = max(head_us, min(storage.rolled_us, minute(until_us)))
+        row |= {"head_us": head_us, "tail_us": tail_us}
+        points = _by_rollups(storage)
+    parts = storage.dialect.rolled(f"SELECT p.*, time_us / :width_us AS part FROM ({points}) AS p", "part")
+    rows = await storage.fetch(
+        f"WITH parts AS ({parts}) SELECT id, event_id, time_us, value, experiment_id FROM ({_extremes('parts')}"
+        f" UNION SELECT * FROM ({raw} ORDER BY d.time, d.id LIMIT 1) AS oldest"
+        f" UNION SELECT * FROM ({raw} ORDER BY d.time DESC, d.id DESC LIMIT 1) AS newest)"
+        " AS shown ORDER BY time_us, id",
+        **row,
+        width_us=width_us,
+    )
+    return snapshot.datapoints(rows)
+
+
+async def page(storage: Storage, snapshot: Snapshot, now_us: int, *, offset: int, limit: int) -> list[Datapoint]:
+    """The readings of all events, the newest first: `limit` of them after the first `offset`."""
+    counted = before = 0
+    from_us = until_us = END_US
+    async for start_us, count in _minutes(storage, now_us):
+        if counted + count > offset:
+            if until_us == END_US:
+                until_us, before = start_us + MINUTE_US, counted
+            from_us = start_us
+        counted += count
+        if counted >= offset + limit:
+            break
+    dialect = storage.dialect
+    rows = await storage.fetch(
+        f"SELECT d.id, d.event_id, {dialect.time_us}, d.value, d.experiment_id FROM events AS e JOIN datapoints AS d"
+        f" ON d.event_id = e.id AND d.time >= {dialect.moment(':from_us')} AND d.time < {dialect.moment(':until_us')}"
+        " ORDER BY d.time DESC, d.id DESC LIMIT :limit OFFSET :offset",
+        from_us=from_us,
+        until_us=until_us,
+        limit=limit,
+        offset=offset - before,
+    )
+    return snapshot.datapoints(rows)
+
+
+async def total(storage: Storage) -> int:
+    """How many readings there are, but for what was late or deleted a moment ago."""
+    tail = storage.dialect.moment(":rolled_us")
+    ((rolled, since),) = await storage.fetch(
+        "SELECT (SELECT coalesce(sum(count), 0) FROM rollups), (SELECT count(*) FROM events AS e JOIN datapoints AS d"
+        f" ON d.event_id = e.id AND d.time >= {tail})",
+        rolled_us=storage.rolled_us,
+    )
+    return int(rolled) + int(since)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What finds a reading without an index of its own; see `Datapoint.public_id`."""
+
+    id: int
+    event_id: int
+    time_us: int
+
+    @classmethod
+    def of(cls, public_id: str) -> Key | None:
+        """The key in a public id; None for what is none."""
+        match = _PUBLIC_ID.fullmatch(public_id)
+        if match is None:
+            return None
+        key = cls(*(int(part, 16) for part in match.groups()))
+        possible = key.id < 1 << 63 and key.event_id < 1 << 31 and BEGINNING_US <= key.time_us < END_US
+        return key if possible else None
+
+
+async def datapoint(storage: Storage, snapshot: Snapshot, key: Key) -> Datapoint | None:
+    """One reading; None when there is none, or its event is gone."""
+    raw = _raw(storage, ":time_us", ":time_us + 1")
+    rows = await storage.fetch(f"{raw} AND d.id = :id", event_id=key.event_id, time_us=key.time_us, id=key.id)
+    found = snapshot.datapoints(rows)
+    return found[0] if found else None
+
+
+async def newest(storage: Storage, snapshot: Snapshot, event_id: int) -> Datapoint | None:
+    """The newest reading of an event; None when it has none."""
+    raw = _raw(storage, str(BEGINNING_US), str(END_US))
+    found = snapshot.datapoints(
+        await storage.fetch(f"{raw} ORDER BY d.time DESC, d.id DESC LIMIT 1", event_id=event_id)
+    )
+    return found[0] if found else None
+
+
+async def remove(storage: Storage, key: Key) -> bool:
+    """Delete one reading, and have its minute rolled up again; whether there was one."""
+    row: dict[str, Scalar] = {"event_id": key.event_id, "time_us": key.time_us, "id": key.id}
+    time = storage.dialect.moment(":time_us")
+    removed = await storage.write(
+        note([(key.event_id, minute(key.time_us))]),
+        Write(f"DELETE FROM datapoints WHERE event_id = :event_id AND time = {time} AND id = :id", (row,)),
+    )
+    return removed > 0
+
+
+async def _minutes(storage: Storage, now_us: int) -> AsyncIterator[tuple[int, int]]:
+    """Each minute that has readings, and how many, the newest first; an hour at once, then more and more."""
+    until_us, look_us = END_US, FIRST_LOOK_US
+    while until_us > BEGINNING_US:
+        from_us = max(minute(min(until_us, now_us) - look_us), BEGINNING_US)
+        rows = await storage.fetch(
+            _counts(storage),
+            from_us=from_us,
+            tail_us=max(from_us, min(storage.rolled_us, until_us)),
+            until_us=until_us,
+        )
+        for start_us, count in rows:
+            yield start_us, int(count)
+        until_us, look_us = from_us, 4 * look_us
+
+
+def _raw(storage: Storage, from_us: str, until_us: str, event_id: str = ":event_id") -> str:
+    """The readings of an event from one time until before another."""
+    moment = storage.dialect.moment
+    return (
+        f"SELECT d.id, d.event_id, {storage.dialect.time_us} AS time_us, d.value, d.experiment_id FROM datapoints AS d"
+        f" WHERE d.event_id = {event_id} AND d.time >= {moment(from_us)} AND d.time < {moment(until_us)}"
+    )
+
+
+def _extremes(rollups: str) -> str:
+    """The smallest and the largest readings of some rollups, as readings."""
+    return (
+        "SELECT min_id AS id, :event_id AS event_id, min_us AS time_us, min_value AS value,"
+        f" min_experiment AS experiment_id FROM {rollups} AS low"
+        f" UNION ALL SELECT max_id, :event_id, max_us, max_value, max_experiment FROM {rollups} AS high"
+    )
+
+
+def _by_rollups(storage: Storage) -> str:
+    """What may be the smallest or the largest: of whole minutes from `head_us` to `tail_us` the rollups, else all."""
+    moment, time_us = storage.dialect.moment, storage.dialect.time_us
+    exact = (
+        "(SELECT * FROM rollups AS r WHERE r.event_id = :event_id AND r.start_us >= :head_us"
+        f" AND r.start_us < :tail_us AND {_NOT_NOTED})"
+    )
+    noted = (
+        "(SELECT DISTINCT event_id, start_us FROM rollup_gaps"
+        " WHERE event_id = :event_id AND start_us >= :head_us AND start_us < :tail_us)"
+    )
+    return (
+        f"{_extremes(exact)}"
+        f" UNION ALL SELECT d.id, d.event_id, {time_us}, d.value, d.experiment_id FROM {noted} AS n"
+        f" JOIN datapoints AS d ON d.event_id = n.event_id"
+        f" AND d.time >= {moment('n.start_us')} AND d.time < {moment(f'n.start_us + {MINUTE_US}')}"
+        f" UNION ALL {_raw(storage, ':from_us', ':head_us')}"
+        f" UNION ALL {_raw(storage, ':tail_us', ':until_us')}"
+    )
+
+
+def _counts(storage: Storage) -> str:
+    """The minutes from `from_us` on that have readings, and how many, the newest first; to `tail_us` by the rollups."""
+    moment, time_us = storage.dialect.moment, storage.dialect.time_us
+    noted = "(SELECT DISTINCT event_id, start_us FROM rollup_gaps WHERE start_us >= :from_us AND start_us < :tail_us)"
+    return (
+        "SELECT start_us, sum(count) FROM ("
+        "SELECT r.start_us, r.count FROM rollups AS r JOIN events AS e ON e.id = r.event_id"
+        f" WHERE r.start_us >= :from_us AND r.start_us < :tail_us AND {_NOT_NOTED}"
+        f" UNION ALL SELECT n.start_us, count(*) FROM {noted} AS n JOIN events AS e ON e.id = n.event_id"
+        f" JOIN datapoints AS d ON d.event_id = n.event_id"
+        f" AND d.time >= {moment('n.start_us')} AND d.time < {moment(f'n.start_us + {MINUTE_US}')} GROUP BY n.start_us"
+        f" UNION ALL SELECT {time_us} / {MINUTE_US} * {MINUTE_US} AS start_us, count(*) FROM events AS e"
+        " JOIN datapoints AS d ON d.event_id = e.id"
+        f" AND d.time >= {moment(':tail_us')} AND d.time < {moment(':until_us')} GROUP BY 1"
+        ") AS minutes GROUP BY start_us ORDER BY start_us DESC"
+    )
