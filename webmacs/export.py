@@ -7,7 +7,7 @@ import csv
 import heapq
 import io
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Sequence
 from operator import itemgetter
 from typing import Final
 
@@ -17,6 +17,8 @@ from webmacs.storage.base import Storage
 
 CHUNK: Final = 2_000
 AT_ONCE: Final = 30_000  # readings held for all events together
+LATE_US: Final = 60_000_000
+"""How long after its end readings may be an experiment's, of a server that had not heard of it."""
 HEADER: Final = ("timestamp", "event_name", "event_public_id", "value", "unit", "datapoint_public_id")
 
 _BY_ID, _BY_TIME, _ORDER = itemgetter(0), itemgetter(2), itemgetter(2, 0)
@@ -24,7 +26,7 @@ _BY_ID, _BY_TIME, _ORDER = itemgetter(0), itemgetter(2), itemgetter(2, 0)
 
 async def merged(
     storage: Storage, snapshot: Snapshot, event_ids: Collection[int], *, from_us: int, until_us: int
-) -> AsyncIterator[list[Datapoint]]:
+) -> AsyncGenerator[list[Datapoint], None]:
     """The datapoints of some events measured from one time until before another, by time, then id; some at a time.
 
     Holds a chunk for each event, which is the smaller the more there are; others have a turn after each list. What is
@@ -86,7 +88,7 @@ class _Fronts:
             heapq.heappush(self._chunks, (*_ORDER(chunk[0]), event_id, chunk))
 
 
-async def as_csv(runs: AsyncIterable[Sequence[Datapoint]]) -> AsyncIterator[bytes]:
+async def as_csv(runs: AsyncIterable[Sequence[Datapoint]]) -> AsyncGenerator[bytes, None]:
     """Lines as the contract has them: CRLF, a header, minimal quoting; some thousand at a time."""
     lines = [f"{_quoted(*HEADER)}\r\n"]
     around: dict[int, tuple[str, str]] = {}  # what stands before a value and behind it, by event

@@ -66,6 +66,11 @@ class Command:
             code = await self._process.wait()
         return code, time.monotonic() - began
 
+    def hang_up(self) -> None:
+        """Read no more of its standard output."""
+        transport = self._process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
+        transport.close()
+
     async def rest(self) -> Ended:
         """Wait for the end; what it said that nobody has read yet."""
         async with asyncio.timeout(TIMEOUT_S):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -13,7 +12,7 @@ from webmacs import experiments
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
 from webmacs.errors import Conflict, NotFound
-from webmacs.export import as_csv, merged
+from webmacs.export import LATE_US, as_csv, merged
 from webmacs.handlers.http import PREFIX, Routes
 from webmacs.handlers.resource import (
     Call,
@@ -32,9 +31,6 @@ from webmacs.model import Experiment, Role
 from webmacs.storage import records
 from webmacs.storage.base import Storage
 from webmacs.webhooks.outbox import Outbox
-
-LATE_US: Final = 60_000_000
-"""How long after its end readings may still have been taken for its own, by a server that had not heard of it."""
 
 
 class ExperimentShape(TypedDict):
@@ -122,9 +118,7 @@ class ExperimentRoutes:
         name = f"experiment_{experiment.name.replace(' ', '_').replace('/', '-')}_{experiment.public_id[:8]}.csv"
         response = web.StreamResponse(headers={hdrs.CONTENT_DISPOSITION: _attachment(name)})
         response.content_type, response.charset = "text/csv", "utf-8"
-        runs = merged(
-            self._storage, snapshot, snapshot.events_by_id, from_us=experiment.started_us, until_us=until_us
-        )
+        runs = merged(self._storage, snapshot, snapshot.events_by_id, from_us=experiment.started_us, until_us=until_us)
         lines = as_csv([point for point in run if point.experiment is experiment] async for run in runs)
         first = await anext(lines)  # an error before anything was sent is still an answer
         await response.prepare(call.request)
