@@ -15,9 +15,10 @@ from webmacs.catalog import Catalog
 from webmacs.clock import Clock, SystemClock
 from webmacs.config import Settings
 from webmacs.errors import StorageError, StorageUnavailable
-from webmacs.extensions import load_stages, load_storage
+from webmacs.extensions import find_plugins, load_stages, load_storage
 from webmacs.handlers.apidocs import DocumentRoutes
 from webmacs.handlers.auth import AuthRoutes
+from webmacs.handlers.channels import ChannelRoutes
 from webmacs.handlers.dashboards import DashboardRoutes
 from webmacs.handlers.datapoints import DatapointRoutes
 from webmacs.handlers.events import EventRoutes
@@ -25,11 +26,13 @@ from webmacs.handlers.experiments import ExperimentRoutes
 from webmacs.handlers.health import HealthRoutes
 from webmacs.handlers.http import Routes, errors_as_json, mark
 from webmacs.handlers.logging import LogRoutes
+from webmacs.handlers.plugins import PluginRoutes
 from webmacs.handlers.rules import RuleRoutes
 from webmacs.handlers.sockets import Doorkeeper
 from webmacs.handlers.stream import Stream
 from webmacs.handlers.telemetry import Telemetry
 from webmacs.handlers.tokens import TokenRoutes
+from webmacs.handlers.unoffered import UnofferedRoutes
 from webmacs.handlers.users import UserRoutes
 from webmacs.handlers.webhooks import WebhookRoutes
 from webmacs.health import Health
@@ -133,12 +136,15 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline).register(routes)
     EventRoutes(storage, catalog, clock).register(routes)
     ExperimentRoutes(storage, catalog, outbox, clock).register(routes)
+    PluginRoutes(storage, catalog, latest, find_plugins(), clock, settings.plugins.quiet_s).register(routes)
+    ChannelRoutes(storage, catalog, clock).register(routes)
     RuleRoutes(storage, catalog, clock).register(routes)
     WebhookRoutes(storage, catalog, clock).register(routes)
     DashboardRoutes(storage, catalog, clock).register(routes)
     UserRoutes(storage, catalog, passwords, clock).register(routes)
     TokenRoutes(storage, catalog, uses, clock).register(routes)
     LogRoutes(storage, catalog, clock).register(routes)
+    UnofferedRoutes().register(routes)
     HealthRoutes(health, latest, metrics).register(routes)
     DocumentRoutes().register(routes)
 

@@ -117,6 +117,12 @@ class WebhookSettings(Section):
     rotation_s: Positive = 86_400.0
 
 
+class PluginSettings(Section):
+    """`[plugins]`: what is said of the instances of plugins."""
+
+    quiet_s: Positive = 60.0
+
+
 class LoggingSettings(Section):
     """`[logging]`: what is said on standard error."""
 
@@ -133,6 +139,7 @@ class Settings(Section):
     pipeline: PipelineSettings = PipelineSettings()
     stages: dict[str, dict[str, Any]] = {}
     webhooks: WebhookSettings = WebhookSettings()
+    plugins: PluginSettings = PluginSettings()
     logging: LoggingSettings = LoggingSettings()
     directory: Path = Field(default=Path(), exclude=True)
 

@@ -105,12 +105,24 @@ DASHBOARDS: Final = Resource(
     others={"is_global": NO_SWITCH},
     answers=True,
 )
+PLUGINS: Final = Resource(
+    "plugins",
+    lambda _: {"plugin_id": "system", "instance_name": fresh()},
+    needs=Role.ADMIN,
+    texts={"instance_name": 255},
+    others={
+        "demo_mode": NO_SWITCH,
+        "enabled": NO_SWITCH,
+        "config_json": (*('""', '"{"', '"[]"', '"null"', '"1"', '"{}{}"', "{}", "1", "[]", "true"), f'"{"[" * 9_999}"'),
+    },
+    unique="instance_name",
+)
 LOGS: Final = Resource(
     "logging", lambda _: {"content": "text"}, texts={"content": 500}, others={"logging_type": NO_CHOICE}
 )
 
-ALL: Final = (EVENTS, EXPERIMENTS, RULES, WEBHOOKS, DASHBOARDS, USERS, LOGS)
-NAMED: Final = (EVENTS, RULES, WEBHOOKS, USERS)  # and experiments, of which one runs at a time
+ALL: Final = (EVENTS, EXPERIMENTS, RULES, WEBHOOKS, DASHBOARDS, USERS, PLUGINS, LOGS)
+NAMED: Final = (EVENTS, RULES, WEBHOOKS, USERS, PLUGINS)  # and experiments, of which one runs at a time
 
 
 def briefly(value: object) -> str:

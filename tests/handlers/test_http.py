@@ -26,6 +26,7 @@ API = "/api/v1"
 LOGIN, LOGOUT, ME = f"{API}/auth/login", f"{API}/auth/logout", f"{API}/auth/me"
 LATEST, DATAPOINTS, BATCH = f"{API}/datapoints/latest", f"{API}/datapoints", f"{API}/datapoints/batch"
 EVENTS, UNLINKED = f"{API}/events", f"{API}/events/unlinked"
+AVAILABLE, PACKAGES = f"{API}/plugins/available", f"{API}/plugins/packages"
 
 RESOURCES = {  # role to read, to write, to change one
     "events": (Role.VIEWER, Role.OPERATOR, Role.OPERATOR),
@@ -33,9 +34,11 @@ RESOURCES = {  # role to read, to write, to change one
     "rules": (Role.OPERATOR, Role.OPERATOR, Role.OPERATOR),
     "webhooks": (Role.ADMIN, Role.ADMIN, Role.ADMIN),
     "dashboards": (Role.VIEWER, Role.OPERATOR, Role.OPERATOR),
+    "plugins": (Role.VIEWER, Role.ADMIN, Role.ADMIN),
 }
 NOBODY = "nobody"  # an id that nothing has
 NO_WIDGET = "no-widget"
+NO_CHANNEL = "no-channel"
 
 ROUTES = [
     ("POST", LOGIN, None),
@@ -44,6 +47,10 @@ ROUTES = [
     ("GET", LATEST, Role.VIEWER),
     ("POST", DATAPOINTS, Role.OPERATOR),
     ("POST", BATCH, Role.OPERATOR),
+    ("GET", DATAPOINTS, Role.VIEWER),
+    ("POST", f"{DATAPOINTS}/series", Role.VIEWER),
+    ("GET", f"{DATAPOINTS}/{NOBODY}", Role.VIEWER),
+    ("DELETE", f"{DATAPOINTS}/{NOBODY}", Role.OPERATOR),
     ("GET", UNLINKED, Role.VIEWER),
     ("GET", "/health", None),
     ("GET", "/metrics", Role.VIEWER),
@@ -64,6 +71,15 @@ ROUTES = [
     ("POST", f"{API}/dashboards/{NOBODY}/widgets", Role.OPERATOR),
     ("PUT", f"{API}/dashboards/{NOBODY}/widgets/{NO_WIDGET}", Role.OPERATOR),
     ("DELETE", f"{API}/dashboards/{NOBODY}/widgets/{NO_WIDGET}", Role.OPERATOR),
+    ("GET", AVAILABLE, Role.VIEWER),
+    ("GET", PACKAGES, Role.VIEWER),
+    ("GET", f"{API}/plugins/{NOBODY}/channels", Role.VIEWER),
+    ("POST", f"{API}/plugins/{NOBODY}/channels", Role.ADMIN),
+    ("PUT", f"{API}/plugins/{NOBODY}/channels/{NO_CHANNEL}", Role.ADMIN),
+    ("DELETE", f"{API}/plugins/{NOBODY}/channels/{NO_CHANNEL}", Role.ADMIN),
+    ("GET", f"{API}/auth/sso/config", None),
+    ("GET", f"{API}/ota", Role.ADMIN),
+    ("GET", f"{API}/ota/check", Role.VIEWER),
     ("GET", f"{API}/users", Role.ADMIN),
     ("POST", f"{API}/users", Role.ADMIN),
     ("GET", f"{API}/users/{NOBODY}", Role.VIEWER),
@@ -196,7 +212,8 @@ async def test_first_who_it_is_then_the_role_then_the_body(shared: Server) -> No
 OFFERED: dict[str, set[str]] = {}
 for a_method, a_path in [*((method, path) for method, path, _ in ROUTES), *IN_A_SESSION]:
     OFFERED.setdefault(a_path, set()).add(a_method)
-OFFERED[UNLINKED] |= {"PUT", "DELETE"}  # it might be the id of an event; as such it is not found
+for literal in (UNLINKED, AVAILABLE, PACKAGES):
+    OFFERED[literal] |= {"PUT", "DELETE"}  # it might be the id of something; as such it is not found
 
 
 @pytest.mark.parametrize(

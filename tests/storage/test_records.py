@@ -1,4 +1,4 @@
-"""Events, plugin instances, channels, experiments and log entries, on every storage."""
+"""Events, experiments and log entries, on every storage."""
 
 from __future__ import annotations
 
@@ -10,22 +10,8 @@ from tests.storage.rows import T0, commit, log_entry, logged, new_event, new_exp
 from webmacs import experiments
 from webmacs.errors import Conflict, InvalidRows
 from webmacs.model import Event, Experiment
-from webmacs.storage import plugins, records
+from webmacs.storage import records
 from webmacs.storage.base import Commit, Storage
-
-
-async def add_plugin(storage: Storage, name: str = "Rig", *, enabled: bool = True) -> str:
-    return await plugins.add_plugin(storage, plugin_id="test", instance_name=name, now_us=T0, enabled=enabled)
-
-
-async def add_channel(storage: Storage, plugin: str, event: str | None, channel_id: str = "in0") -> str:
-    return await plugins.add_channel(
-        storage, plugin=plugin, channel_id=channel_id, channel_name="In", unit="V", event=event, now_us=T0
-    )
-
-
-async def linked(storage: Storage) -> set[str]:
-    return {event.name for event in (await snapshot(storage)).linked.values()}
 
 
 async def test_an_event_comes_back_as_it_was_added(storage: Storage) -> None:
@@ -43,14 +29,10 @@ async def test_an_event_may_bring_its_own_public_id(storage: Storage) -> None:
 
 async def test_names_and_public_ids_that_are_taken_are_conflicts(storage: Storage) -> None:
     await records.add_event(storage, name="a", unit="V", now_us=T0, public_id="x")
-    plugin = await add_plugin(storage, "Rig")
-    await add_channel(storage, plugin, None)
     await new_experiment(storage, "Run")
     for attempt in (
         records.add_event(storage, name="a", unit="V", now_us=T0),
         records.add_event(storage, name="b", unit="V", now_us=T0, public_id="x"),
-        add_plugin(storage, "Rig"),
-        add_channel(storage, plugin, None),
         experiments.start(storage, name="Run", now_us=T0),
     ):
         with pytest.raises(Conflict):
@@ -104,47 +86,6 @@ async def test_readings_committed_after_their_event_was_removed_are_never_shown(
     await storage.append(late)
     assert await new_event(storage, "next") != event
     assert await shown(storage) == []
-
-
-async def test_events_are_linked_by_channels_of_enabled_plugin_instances(storage: Storage) -> None:
-    events = [await new_event(storage, name) for name in ("on", "off", "both", "spare")]
-    on, off = await add_plugin(storage, "On"), await add_plugin(storage, "Off", enabled=False)
-    await add_channel(storage, on, events[0].public_id, "a")
-    await add_channel(storage, off, events[1].public_id, "a")
-    await add_channel(storage, on, events[2].public_id, "b")
-    await add_channel(storage, off, events[2].public_id, "b")
-    await add_channel(storage, on, None, "c")
-    assert await linked(storage) == {"on", "both"}
-    await plugins.enable_plugin(storage, on, enabled=False)
-    assert await linked(storage) == set()
-    await plugins.enable_plugin(storage, off, enabled=True)
-    assert await linked(storage) == {"off", "both"}
-
-
-async def test_a_channel_outlives_its_event(storage: Storage) -> None:
-    event, plugin = await new_event(storage), await add_plugin(storage)
-    await add_channel(storage, plugin, event.public_id)
-    await records.remove_event(storage, event.public_id)
-    assert await plugins.channel_events(storage, plugin) == {"in0": None}
-
-
-async def test_the_channels_of_a_plugin_instance_are_told_with_their_events(storage: Storage) -> None:
-    event, plugin, other = await new_event(storage), await add_plugin(storage, "A"), await add_plugin(storage, "B")
-    await add_channel(storage, plugin, event.public_id, "in0")
-    await add_channel(storage, plugin, None, "in1")
-    await add_channel(storage, other, event.public_id, "in2")
-    assert await plugins.channel_events(storage, plugin) == {"in0": event.public_id, "in1": None}
-
-
-async def test_a_channel_of_no_plugin_instance_is_refused(storage: Storage) -> None:
-    with pytest.raises(InvalidRows):
-        await add_channel(storage, "abc", None)
-
-
-async def test_a_plugin_instance_is_found_by_name(storage: Storage) -> None:
-    assert await plugins.plugin_named(storage, "Rig") is None
-    public_id = await add_plugin(storage, "Rig")
-    assert await plugins.plugin_named(storage, "Rig") == public_id
 
 
 async def test_one_experiment_runs_at_a_time(storage: Storage) -> None:

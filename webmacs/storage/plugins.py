@@ -17,6 +17,16 @@ _CHANNELS: Final = (
     "SELECT id, public_id, plugin_id, channel_id, channel_name, direction, unit, event_id, created_us"
     " FROM channels ORDER BY id"
 )
+_REMOVE_IDLE: Final = (
+    "DELETE FROM events WHERE id IN (SELECT c.event_id FROM channels AS c JOIN plugins AS p ON p.id = c.plugin_id"
+    " WHERE p.public_id = :public_id)"
+    " AND NOT EXISTS (SELECT 1 FROM channels AS c JOIN plugins AS p ON p.id = c.plugin_id"
+    " WHERE c.event_id = events.id AND p.public_id <> :public_id)"
+    " AND NOT EXISTS (SELECT 1 FROM datapoints WHERE event_id = events.id)"
+    " AND NOT EXISTS (SELECT 1 FROM rollups WHERE event_id = events.id)"
+    " AND NOT EXISTS (SELECT 1 FROM rules WHERE event_id = events.id)"
+    " AND NOT EXISTS (SELECT 1 FROM widgets WHERE event_id = events.id)"
+)
 
 
 async def plugins(storage: Storage) -> list[Plugin]:
@@ -105,8 +115,13 @@ async def enable_plugin(storage: Storage, public_id: str, *, enabled: bool) -> N
 
 
 async def remove_plugin(storage: Storage, public_id: str) -> None:
-    """Remove a plugin instance with its channels; events and what was measured stay. Raises `NotFound`."""
-    await on_one(storage, "plugin instance", public_id, delete("plugins", public_id))
+    """Remove a plugin instance with its channels, and the events of those that are of no use to anybody else.
+
+    An event stays when something was measured, or when another channel, a rule or a widget is about it. Raises
+    `NotFound`.
+    """
+    row = {"public_id": public_id}
+    await on_one(storage, "plugin instance", public_id, Write(_REMOVE_IDLE, (row,)), delete("plugins", public_id))
 
 
 def make_channel(
@@ -123,8 +138,8 @@ def make_channel(
 ) -> Write:
     """Add a channel of a plugin instance, by its public id, linked to an event by its public id or its name.
 
-    When written, raises `Conflict` if the plugin instance has a channel of that id, and `InvalidRows` if there is no
-    such plugin instance. One that is linked to an event which is not there is linked to none.
+    Raises `Conflict`, when written, if the plugin instance has a channel of that id. One that is linked to an event
+    which is not there is linked to none, and one of a plugin instance which is not there is none.
     """
     row: dict[str, Scalar] = {
         "public_id": public_id,
@@ -139,8 +154,9 @@ def make_channel(
     }
     return Write(
         "INSERT INTO channels (public_id, plugin_id, channel_id, channel_name, direction, unit, event_id, created_us)"
-        " VALUES (:public_id, (SELECT id FROM plugins WHERE public_id = :plugin), :channel_id, :channel_name,"
-        " :direction, :unit, (SELECT id FROM events WHERE public_id = :event OR name = :event_name), :now_us)",
+        " SELECT :public_id, id, :channel_id, :channel_name, :direction, :unit,"
+        " (SELECT id FROM events WHERE public_id = :event OR name = :event_name), :now_us"
+        " FROM plugins WHERE public_id = :plugin",
         (row,),
     )
 
@@ -156,20 +172,19 @@ async def add_channel(
     now_us: int,
     direction: str = "input",
 ) -> str:
-    """Add a channel, as `make_channel` does; returns its public id."""
+    """Add a channel, as `make_channel` does; returns its public id. Raises `Conflict`, `NotFound`."""
     public_id = str(uuid.uuid4())
-    await storage.write(
-        make_channel(
-            public_id,
-            plugin=plugin,
-            channel_id=channel_id,
-            channel_name=channel_name,
-            unit=unit,
-            event=event,
-            now_us=now_us,
-            direction=direction,
-        )
+    channel = make_channel(
+        public_id,
+        plugin=plugin,
+        channel_id=channel_id,
+        channel_name=channel_name,
+        unit=unit,
+        event=event,
+        now_us=now_us,
+        direction=direction,
     )
+    await on_one(storage, "plugin instance", plugin, channel)
     return public_id
 
 
@@ -179,6 +194,11 @@ def link_channel(public_id: str, event: str | None) -> Write:
         "UPDATE channels SET event_id = (SELECT id FROM events WHERE public_id = :event) WHERE public_id = :public_id",
         ({"public_id": public_id, "event": event},),
     )
+
+
+async def change_link(storage: Storage, public_id: str, event: str | None) -> None:
+    """Link a channel, as `link_channel` does. Raises `NotFound` when there is no such channel."""
+    await on_one(storage, "channel", public_id, link_channel(public_id, event))
 
 
 async def remove_channel(storage: Storage, public_id: str) -> None:

@@ -1,0 +1,265 @@
+"""`/plugins`: instances of plugins, which plugins there are to make some of, and the packages those came with."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, Field
+from typing_extensions import TypedDict
+
+from webmacs.catalog import Catalog
+from webmacs.clock import Clock
+from webmacs.handlers.channels import ChannelShape, channel_shape, instance_of
+from webmacs.handlers.http import PREFIX, Routes
+from webmacs.handlers.resource import (
+    Call,
+    Done,
+    Page,
+    PageQuery,
+    Text,
+    Timestamp,
+    changes,
+    done,
+    timestamp,
+    unique,
+    unset,
+)
+from webmacs.latest import LatestValues
+from webmacs.model import Channel, Direction, Plugin, Role
+from webmacs.plugins.base import MAX_ID
+from webmacs.plugins.installed import Installed
+from webmacs.plugins.instances import add_instance
+from webmacs.storage import plugins
+from webmacs.storage.base import Storage
+
+MAX_CONFIG_LENGTH: Final = 16_384
+
+
+def _json_object(text: str) -> str:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError("must be a text that holds a JSON object")  # noqa: TRY004 - which pydantic would let through
+    return text
+
+
+Config = Annotated[str, Field(max_length=MAX_CONFIG_LENGTH), AfterValidator(_json_object)]
+PluginId = Annotated[str, Field(min_length=1, max_length=MAX_ID, pattern=r"^[^\x00]*$")]
+
+
+class Status(enum.StrEnum):
+    """How an instance is doing, as far as its readings tell."""
+
+    INACTIVE = "inactive"
+    CONNECTED = "connected"
+    DEMO = "demo"
+
+
+class InstanceShape(TypedDict):
+    """An instance of a plugin with its channels, the oldest first."""
+
+    public_id: str
+    plugin_id: str
+    instance_name: str
+    demo_mode: bool
+    enabled: bool
+    status: Status
+    config_json: str | None
+    error_message: str | None
+    created_on: Timestamp
+    updated_on: Timestamp | None
+    user_public_id: str | None
+    channel_mappings: list[ChannelShape]
+
+
+class AvailableShape(TypedDict):
+    """A plugin that instances can be made of."""
+
+    id: str
+    name: str
+    version: str
+    vendor: str
+    description: str
+    url: str | None
+
+
+class PackageShape(TypedDict):
+    """An installed package that brings plugins. It came by pip and goes by pip."""
+
+    public_id: str
+    package_name: str
+    version: str
+    source: Literal["bundled"]
+    plugin_ids: list[str]
+    file_size_bytes: int | None
+    installed_on: Timestamp | None
+    removable: bool
+
+
+class NewInstance(BaseModel):
+    """A new instance of a plugin, with a channel for each that the plugin has. With `auto_create_events`, each channel
+    is linked to an event of its own.
+    """
+
+    plugin_id: PluginId
+    instance_name: Text
+    demo_mode: bool = False
+    enabled: bool = True
+    auto_create_events: bool = True
+    config_json: Config | None = None
+
+
+class InstanceChange(BaseModel):
+    """What changes; the rest stays, and so do the channels and their events."""
+
+    instance_name: Text = unset()
+    demo_mode: bool = unset()
+    enabled: bool = unset()
+    config_json: Config | None = unset()
+
+
+class PluginRoutes:
+    """The handlers of the resource. Of an instance nothing was heard lately if its newest reading is older
+    than `quiet_s`.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        catalog: Catalog,
+        latest: LatestValues,
+        installed: Installed,
+        clock: Clock,
+        quiet_s: float,
+    ) -> None:
+        self._storage, self._catalog, self._latest, self._clock = storage, catalog, latest, clock
+        self._installed = installed
+        self._quiet_us = int(quiet_s * 1e6)
+
+    def register(self, routes: Routes) -> None:
+        """Add the routes."""
+        every, one = f"{PREFIX}/plugins", f"{PREFIX}/plugins/{{public_id}}"
+        routes.add("GET", every, self.listed)
+        routes.add("POST", every, self.add, needs=Role.ADMIN, status=201, fails=(409,))
+        routes.add("GET", f"{every}/available", self.available)
+        routes.add("GET", f"{every}/packages", self.packages)
+        routes.add("GET", one, self.show)
+        routes.add("PUT", one, self.change, needs=Role.ADMIN, fails=(409,))
+        routes.add("DELETE", one, self.remove, needs=Role.ADMIN)
+
+    async def available(self, _call: Call) -> list[AvailableShape]:
+        """The plugins that are installed here."""
+        return [
+            {
+                "id": plugin.id,
+                "name": plugin.name,
+                "version": plugin.version,
+                "vendor": plugin.vendor,
+                "description": plugin.description,
+                "url": plugin.url,
+            }
+            for plugin in self._installed.plugins.values()
+        ]
+
+    async def packages(self, _call: Call) -> list[PackageShape]:
+        """The installed packages that bring plugins, also those whose plugins are broken."""
+        return [
+            {
+                "public_id": package.name,
+                "package_name": package.name,
+                "version": package.version,
+                "source": "bundled",
+                "plugin_ids": list(package.plugin_ids),
+                "file_size_bytes": None,
+                "installed_on": None,
+                "removable": False,
+            }
+            for package in self._installed.packages
+        ]
+
+    async def listed(self, call: Call[None, PageQuery]) -> Page[InstanceShape]:
+        """A page of instances: those that are switched on, the oldest first, then those that are not."""
+        # A controller reads the first page and stops what is not on it, so nothing that runs may slide off that page.
+        return call.query.of(sorted(self._catalog.current.plugins, key=lambda one: not one.enabled), self._shape)
+
+    async def add(self, call: Call[NewInstance]) -> Done:
+        """Add an instance with its channels."""
+        new = call.body
+        plugin = self._installed.plugin(new.plugin_id)
+        with unique(_taken(new.instance_name)):
+            await add_instance(
+                self._storage,
+                plugin_id=plugin.id,
+                instance_name=new.instance_name,
+                channels=plugin.channels,
+                events=new.auto_create_events,
+                demo_mode=new.demo_mode,
+                enabled=new.enabled,
+                config_json=new.config_json,
+                user_id=call.identity.user.id,
+                now_us=self._clock.now_us(),
+            )
+        await self._catalog.reload()
+        return done(f"plugin instance {new.instance_name} added")
+
+    async def show(self, call: Call) -> InstanceShape:
+        """One instance."""
+        return self._shape(self._instance(call.named()))
+
+    async def change(self, call: Call[InstanceChange]) -> Done:
+        """Change an instance. Its events keep their names."""
+        changed = changes(call.body)
+        now = self._instance(call.named())
+        if any(getattr(now, name) != value for name, value in changed.items()):
+            changed["updated_us"] = self._clock.now_us()
+        with unique(_taken(call.body.instance_name)):
+            await plugins.change_plugin(self._storage, now.public_id, **changed)
+        await self._catalog.reload()
+        return done("plugin instance changed")
+
+    async def remove(self, call: Call) -> Done:
+        """Remove an instance with its channels. What was measured stays, and so do events that others need."""
+        instance = self._instance(call.named())
+        await plugins.remove_plugin(self._storage, instance.public_id)
+        await self._catalog.reload()
+        return done(f"plugin instance {instance.instance_name} removed")
+
+    def _instance(self, public_id: str) -> Plugin:
+        return instance_of(self._catalog.current, public_id)
+
+    def _shape(self, instance: Plugin) -> InstanceShape:
+        catalog = self._catalog.current
+        user = catalog.users_by_id.get(instance.user_id or 0)
+        channels = catalog.channels_by_plugin.get(instance.id, ())
+        return {
+            "public_id": instance.public_id,
+            "plugin_id": instance.plugin_id,
+            "instance_name": instance.instance_name,
+            "demo_mode": instance.demo_mode,
+            "enabled": instance.enabled,
+            "status": self._status(instance, channels),
+            "config_json": instance.config_json,
+            "error_message": None,
+            "created_on": timestamp(instance.created_us),
+            "updated_on": None if instance.updated_us is None else timestamp(instance.updated_us),
+            "user_public_id": user.public_id if user else None,
+            "channel_mappings": [channel_shape(channel, catalog) for channel in channels],
+        }
+
+    def _status(self, instance: Plugin, channels: Sequence[Channel]) -> Status:
+        """What comes from the device tells. Values of outputs do not: people write those."""
+        newest, since_us = self._latest.all(), self._clock.now_us() - self._quiet_us
+        told = [newest.get(channel.event_id or 0) for channel in channels if channel.direction is not Direction.OUTPUT]
+        heard = any(datapoint is not None and datapoint.time_us >= since_us for datapoint in told)
+        if not (heard and instance.enabled):
+            return Status.INACTIVE
+        return Status.DEMO if instance.demo_mode else Status.CONNECTED
+
+
+def _taken(name: str) -> str:
+    return f"a plugin instance called {name!r} exists already"
