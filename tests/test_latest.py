@@ -70,6 +70,17 @@ def test_events_that_are_gone_are_forgotten() -> None:
     assert latest.all() == {A.id: LAST}
 
 
+def test_when_the_newest_is_deleted_another_one_takes_its_place() -> None:
+    before = Datapoint(0, A, 900, 0.5, None)
+    latest = loaded(LAST)
+    latest.replace(before, None)  # it was not the newest
+    assert latest.all() == {A.id: LAST}
+    latest.replace(LAST, before)
+    assert latest.all() == {A.id: before}
+    latest.replace(before, None)
+    assert latest.all() == {}
+
+
 def test_a_reading_outlasts_its_experiment() -> None:
     here, gone = (Experiment(number, f"x{number}", f"Run {number}", 0, None) for number in (1, 2))
     latest = loaded(LAST._replace(experiment=here), LAST._replace(event=B, experiment=gone))

@@ -24,6 +24,7 @@ from webmacs.handlers.datapoints import DatapointRoutes
 from webmacs.handlers.events import EventRoutes
 from webmacs.handlers.experiments import ExperimentRoutes
 from webmacs.handlers.health import HealthRoutes
+from webmacs.handlers.history import HistoryRoutes
 from webmacs.handlers.http import Routes, errors_as_json, mark
 from webmacs.handlers.logging import LogRoutes
 from webmacs.handlers.plugins import PluginRoutes
@@ -47,6 +48,7 @@ from webmacs.sessions import SessionGuard
 from webmacs.storage import records
 from webmacs.storage.base import Storage
 from webmacs.storage.deliveries import prune
+from webmacs.storage.rollups import Rollups
 from webmacs.storage.upkeep import DAY_US, keep_house
 from webmacs.tasks import end
 from webmacs.uses import Uses
@@ -134,6 +136,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     routes.add_socket("/ws/datapoints/stream", stream.handle)
     AuthRoutes(auth, passwords, storage, catalog, clock).register(routes)
     DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline).register(routes)
+    HistoryRoutes(storage, catalog, latest, clock, settings.storage).register(routes)
     EventRoutes(storage, catalog, clock).register(routes)
     ExperimentRoutes(storage, catalog, outbox, clock).register(routes)
     PluginRoutes(storage, catalog, latest, find_plugins(), clock, settings.plugins.quiet_s).register(routes)
@@ -164,6 +167,7 @@ async def _storage(app: web.Application) -> AsyncIterator[None]:
                 await parts.storage.write(*(Write(statement) for statement in stage.schema))
         await parts.storage.make_room(parts.clock.now_us())
         await parts.catalog.reload()
+        await Rollups(parts.storage).load()
         parts.latest.load(await parts.storage.latest(parts.catalog.current))
         parts.catalog.watch(lambda snapshot: parts.latest.retain(snapshot.events_by_id, snapshot.experiments_by_id))
         parts.storage.watch(parts.catalog.changed)
@@ -202,12 +206,14 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     parts = app[PARTS]
     guard = SessionGuard(parts.hub, parts.auth, parts.settings.auth.recheck_interval_s)
     parts.catalog.watch(lambda _snapshot: guard.sweep())
+    rollups = Rollups(parts.storage)
     tasks = [
         asyncio.create_task(work, name=name)
         for name, work in (
             ("catalog", parts.catalog.follow()),
             ("sessions", guard.run()),
             ("upkeep", _upkeep(parts)),
+            ("rollups", rollups.follow(parts.clock.now_us, parts.settings.storage.rollup_interval_s)),
             ("health", parts.health.follow()),
             ("uses", parts.uses.run()),
         )

@@ -82,6 +82,7 @@ class StorageSettings(Section):
     retention_days: Annotated[int, Field(ge=0)] = 0
     partition_days: Count = 7
     partitions_ahead: Count = 4
+    rollup_interval_s: Positive = 10.0
 
 
 class PipelineSettings(Section):

@@ -29,6 +29,15 @@ class LatestValues:
             if datapoint.experiment is not None and datapoint.experiment.id not in experiment_ids:
                 self._by_event[event_id] = datapoint._replace(experiment=None)
 
+    def replace(self, gone: Datapoint, newest: Datapoint | None) -> None:
+        """A datapoint was deleted; `newest` is what its event has now. If it was not the newest, nothing changes."""
+        if self._by_event.get(gone.event.id, gone).id != gone.id:
+            return
+        if newest is None:
+            self._by_event.pop(gone.event.id, None)
+        else:
+            self._by_event[gone.event.id] = newest
+
     def all(self) -> Mapping[int, Datapoint]:
         """By event id. Not a copy: read it before anything else runs."""
         return self._by_event

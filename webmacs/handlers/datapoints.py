@@ -89,7 +89,7 @@ class DatapointRoutes:
     async def newest(self, _call: Call) -> list[DatapointShape]:
         """The newest reading of each event that has one: from memory, whatever the history."""
         known = self._catalog.current.events_by_id
-        return [_shape(datapoint) for event_id, datapoint in self._latest.all().items() if event_id in known]
+        return [datapoint_shape(datapoint) for event_id, datapoint in self._latest.all().items() if event_id in known]
 
     async def add(self, call: Call[Annotated[dict[str, Any], NewDatapointOnce]]) -> Accepted:
         """One reading."""
@@ -140,7 +140,8 @@ def _answer(stored: Stored, batch_id: str | None) -> Accepted:
     return answer
 
 
-def _shape(datapoint: Datapoint) -> DatapointShape:
+def datapoint_shape(datapoint: Datapoint) -> DatapointShape:
+    """A reading as the contract shows one."""
     return {
         "public_id": datapoint.public_id,
         "value": datapoint.value,

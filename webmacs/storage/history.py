@@ -86,14 +86,21 @@ async def page(storage: Storage, snapshot: Snapshot, now_us: int, *, offset: int
 
 
 async def total(storage: Storage) -> int:
-    """How many readings there are, but for what was late or deleted a moment ago."""
-    tail = storage.dialect.moment(":rolled_us")
-    ((rolled, since),) = await storage.fetch(
-        "SELECT (SELECT coalesce(sum(count), 0) FROM rollups), (SELECT count(*) FROM events AS e JOIN datapoints AS d"
-        f" ON d.event_id = e.id AND d.time >= {tail})",
+    """How many readings there are."""
+    moment = storage.dialect.moment
+    noted = "(SELECT DISTINCT event_id, start_us FROM rollup_gaps WHERE start_us < :rolled_us)"
+    rows = await storage.fetch(
+        "SELECT (SELECT coalesce(sum(count), 0) FROM rollups),"
+        f" (SELECT coalesce(sum(r.count), 0) FROM {noted} AS n JOIN rollups AS r USING (event_id, start_us)),"
+        f" (SELECT count(*) FROM {noted} AS n JOIN events AS e ON e.id = n.event_id JOIN datapoints AS d"
+        " ON d.event_id = n.event_id"
+        f" AND d.time >= {moment('n.start_us')} AND d.time < {moment(f'n.start_us + {MINUTE_US}')}),"
+        " (SELECT count(*) FROM events AS e JOIN datapoints AS d ON d.event_id = e.id"
+        f" AND d.time >= {moment(':rolled_us')})",
         rolled_us=storage.rolled_us,
     )
-    return int(rolled) + int(since)
+    rolled, inexact, mended, since = map(int, rows[0])
+    return rolled - inexact + mended + since
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ rolled up and not noted is exact, whoever wrote it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from webmacs.errors import Conflict
+from webmacs.errors import Conflict, StorageError
 from webmacs.model import Reading, Scalar, Write, to_datetime
 from webmacs.storage.base import Storage
 from webmacs.storage.dialect import ROLLED
@@ -56,12 +57,12 @@ def note(minutes: Iterable[tuple[int, int]]) -> Write:
     )
 
 
-def forget(event_id: int) -> tuple[Write, Write]:
-    """Remove what is rolled up of an event that is gone."""
-    row: dict[str, Scalar] = {"event_id": event_id}
-    return (
-        Write("DELETE FROM rollups WHERE event_id = :event_id", (row,)),
-        Write("DELETE FROM rollup_gaps WHERE event_id = :event_id", (row,)),
+def forget(event_id: int, limit: int) -> Write:
+    """Remove about `limit` rollups of an event that is gone."""
+    return Write(
+        "DELETE FROM rollups WHERE event_id = :event_id AND start_us <= (SELECT max(start_us) FROM"
+        " (SELECT start_us FROM rollups WHERE event_id = :event_id ORDER BY start_us LIMIT :limit) AS oldest)",
+        ({"event_id": event_id, "limit": limit},),
     )
 
 
@@ -84,6 +85,20 @@ class Rollups:
     async def load(self) -> None:
         """Find out how far they are. Before the first `append`, which is to know what is late."""
         ((self._storage.rolled_us,),) = await self._storage.fetch("SELECT rolled_until_us FROM rollup_state")
+
+    async def follow(self, now_us: Callable[[], int], interval_s: float) -> None:
+        """Keep up with what is measured, looking that often. Runs until cancelled."""
+        while True:
+            pause_s = interval_s
+            began = time.monotonic()
+            try:
+                if await self.advance(now_us()):
+                    pause_s = time.monotonic() - began  # as much for others
+            except StorageError as error:
+                _log.warning("rolling up readings has to wait: %s", error)
+            except Exception:  # noqa: BLE001 - the one task that does it must not end
+                _log.exception("rolling up readings failed; it goes on the next time")
+            await asyncio.sleep(pause_s)
 
     async def advance(self, now_us: int) -> bool:
         """Take one step; whether there is more to do at once. Raises `StorageError`; the next call tries again."""

@@ -51,4 +51,5 @@ async def keep_house(storage: Storage, settings: StorageSettings, now_us: int, b
         while await storage.forget_event(event_id, CHUNK):
             continue
     for (event_id,) in await storage.fetch(_ORPHANS.format(table="rollups")):
-        await storage.write(*rollups.forget(event_id))
+        while await storage.write(rollups.forget(event_id, CHUNK)):
+            continue

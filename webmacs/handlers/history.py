@@ -1,0 +1,115 @@
+"""`/datapoints`, looking back: pages of all readings, a stretch of time for a chart, single ones."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from webmacs.catalog import Catalog
+from webmacs.clock import Clock
+from webmacs.config import StorageSettings
+from webmacs.errors import NotFound
+from webmacs.handlers.datapoints import DatapointShape, datapoint_shape
+from webmacs.handlers.http import PREFIX, Routes
+from webmacs.handlers.resource import Call, Done, Page, PageQuery, done
+from webmacs.latest import LatestValues
+from webmacs.model import Datapoint, Event, Role, Scope
+from webmacs.storage import history
+from webmacs.storage.base import Storage
+from webmacs.storage.history import MIN_POINTS, Key
+from webmacs.totals import Total
+
+MAX_SERIES = 20
+MAX_MINUTES = 10 * 24 * 60
+MAX_POINTS = 2000
+MINUTE_US = 60_000_000
+
+
+class SeriesQuery(BaseModel):
+    """Which events, how far back, and in how many points each at most."""
+
+    event_public_ids: Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=MAX_SERIES)]
+    minutes: Annotated[int, Field(ge=1, le=MAX_MINUTES)] = 60
+    max_points: Annotated[int, Field(ge=MIN_POINTS, le=MAX_POINTS)] = 500
+
+
+class HistoryRoutes:
+    """The handlers of the resource."""
+
+    def __init__(
+        self, storage: Storage, catalog: Catalog, latest: LatestValues, clock: Clock, settings: StorageSettings
+    ) -> None:
+        self._storage, self._catalog, self._latest, self._clock = storage, catalog, latest, clock
+        self._total = Total(storage, clock)
+        # Charts are asked for again and again; half of the connections are for everyone else.
+        self._turns = asyncio.Semaphore(max(1, settings.pool_size // 2))
+
+    def register(self, routes: Routes) -> None:
+        """Add the routes."""
+        every, one = f"{PREFIX}/datapoints", f"{PREFIX}/datapoints/{{public_id}}"
+        routes.add("GET", every, self.listed)
+        routes.add("POST", f"{every}/series", self.series, scope=Scope.READ)
+        routes.add("GET", one, self.show)
+        routes.add("DELETE", one, self.remove, needs=Role.OPERATOR)
+
+    async def listed(self, call: Call[None, PageQuery]) -> Page[DatapointShape]:
+        """A page of readings, the newest first. `total` may be some seconds old where there are very many."""
+        async with self._turns:
+            found = await history.page(
+                self._storage,
+                self._catalog.current,
+                self._clock.now_us(),
+                offset=call.query.offset,
+                limit=call.query.page_size,
+            )
+            total = await self._total.count()
+        return call.query.holding([datapoint_shape(datapoint) for datapoint in found], total)
+
+    async def series(self, call: Call[SeriesQuery]) -> dict[str, list[DatapointShape]]:
+        """The readings of some events up to now, by time.
+
+        Of an event that has more than `max_points`: the smallest and the largest of equal intervals, the first and the
+        last. An event that is not known has none.
+        """
+        query, events = call.body, self._catalog.current.events
+        return {
+            public_id: await self._stretch(event, query) if (event := events.get(public_id)) else []
+            for public_id in query.event_public_ids
+        }
+
+    async def show(self, call: Call) -> DatapointShape:
+        """One reading."""
+        return datapoint_shape((await self._found(call.named()))[1])
+
+    async def remove(self, call: Call) -> Done:
+        """Delete one reading."""
+        key, datapoint = await self._found(call.named())
+        await history.remove(self._storage, key)
+        known = self._catalog.current
+        newest = await history.newest(self._storage, known, key.event_id)
+        self._latest.replace(datapoint, newest)
+        return done("datapoint removed")
+
+    async def _stretch(self, event: Event, query: SeriesQuery) -> list[DatapointShape]:
+        now_us = self._clock.now_us()
+        newest = self._latest.all().get(event.id)
+        until_us = max(now_us, newest.time_us if newest else 0) + 1  # the clock of its controller may be ahead
+        async with self._turns:
+            found = await history.series(
+                self._storage,
+                self._catalog.current,
+                event.id,
+                from_us=now_us - query.minutes * MINUTE_US,
+                until_us=until_us,
+                max_points=query.max_points,
+            )
+        return [datapoint_shape(datapoint) for datapoint in found]
+
+    async def _found(self, public_id: str) -> tuple[Key, Datapoint]:
+        key = Key.of(public_id)
+        datapoint = None if key is None else await history.datapoint(self._storage, self._catalog.current, key)
+        if key is None or datapoint is None:
+            raise NotFound(f"there is no datapoint {public_id}")
+        return key, datapoint
