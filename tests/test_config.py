@@ -54,6 +54,14 @@ def test_settings_cannot_be_changed() -> None:
         ("[pipeline]\nqueue_rows = 0", "pipeline.queue_rows: Input should be greater than or equal to 1"),
         ("[server]\ntls_key = 'k.pem'", "server: tls_cert and tls_key belong together: give both or neither"),
         ("[auth]\nsecret_key = 'short'", "auth: secret_key is shorter than 32 bytes"),
+        (
+            "[server]\ntrusted_proxies = ['nginx']",
+            """server.trusted_proxies.0: 'nginx' is no address and no network; write "10.0.0.1" or "10.0.0.0/8\"""",
+        ),
+        (
+            "[server]\ntrusted_proxies = ['::1', '10.0.0.7/8']",
+            'server.trusted_proxies.1: \'10.0.0.7/8\' is an address within a network; write "10.0.0.7" or "10.0.0.0/8"',
+        ),
         ("server = 1", "server: Input should be a valid dictionary or instance of ServerSettings"),
     ],
 )

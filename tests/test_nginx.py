@@ -35,6 +35,8 @@ location /ws/ {
 }
 """
 
+WHO_ASKS = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"
+
 
 @dataclass
 class Proxy:
@@ -149,11 +151,24 @@ async def telemetry(plant: Server, proxy: Proxy, **options: Any) -> aiohttp.Clie
     return opened
 
 
-def test_the_shipped_location_block_is_the_specifications() -> None:
-    lines = SHIPPED.read_text(encoding="utf-8").splitlines()
-    start = lines.index("    location /ws/ {")
-    end = lines.index("    }", start)
-    assert "".join(f"{line[4:]}\n" for line in lines[start : end + 1]) == SPECIFIED
+def locations() -> list[list[str]]:
+    """The lines of each location block of the shipped file."""
+    found, lines = [], SHIPPED.read_text(encoding="utf-8").splitlines()
+    for start, line in enumerate(lines):
+        if line.startswith("    location "):
+            found.append([inner.removeprefix("    ") for inner in lines[start : lines.index("    }", start) + 1]])
+    return found
+
+
+def test_the_shipped_location_block_is_the_specifications_and_says_who_asks() -> None:
+    block = locations()[0]
+    block.remove(f"    {WHO_ASKS}")
+    assert "".join(f"{line}\n" for line in block) == SPECIFIED
+
+
+def test_no_location_lets_through_what_a_client_says_of_its_address() -> None:
+    assert len(locations()) == 2
+    assert all(f"    {WHO_ASKS}" in block for block in locations())
 
 
 async def test_a_reading_goes_in_and_out_through_nginx(plant: Server, proxy: Proxy) -> None:
@@ -216,3 +231,26 @@ async def test_the_tls_lines_of_the_shipped_file_work(plant: Server, tmp_path: P
         browser = await stream(plant, proxy, ssl=trusted, origin=proxy.address)
         await browser.send_json({"type": "ping"})
         assert await browser.receive_json(timeout=5) == {"type": "pong"}
+
+
+async def test_clients_behind_nginx_are_counted_one_by_one_whatever_they_say(tmp_path: Path) -> None:
+    directory, port = tmp_path / "nginx", free_port()
+    directory.mkdir()
+    limits = {"trusted_proxies": ["127.0.0.1"], "requests_per_minute": 20}
+    async with (
+        furnished_server(f"sqlite:///{tmp_path / 'test.db'}", tmp_path, server=limits) as plant,
+        proxied(shipped(plant.address, directory, port), directory, port) as proxy,
+    ):
+
+        async def status(client: str, said: str) -> int:
+            connector = aiohttp.TCPConnector(local_addr=(client, 0))
+            headers = {**plant.headers(), "X-Forwarded-For": said, "X-Real-IP": said}
+            url = f"http://127.0.0.1:{proxy.port}/api/v1/events"
+            async with (
+                aiohttp.ClientSession(connector=connector) as session,
+                session.get(url, headers=headers) as response,
+            ):
+                return response.status
+
+        assert 429 in [await status("127.0.0.2", f"198.51.100.{number}") for number in range(40)]
+        assert await status("127.0.0.3", "127.0.0.2") == 200

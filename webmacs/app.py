@@ -26,8 +26,10 @@ from webmacs.handlers.experiments import ExperimentRoutes
 from webmacs.handlers.health import HealthRoutes
 from webmacs.handlers.history import HistoryRoutes
 from webmacs.handlers.http import Routes, errors_as_json, mark
+from webmacs.handlers.limits import RequestLimit
 from webmacs.handlers.logging import LogRoutes
 from webmacs.handlers.plugins import PluginRoutes
+from webmacs.handlers.proxies import Proxies
 from webmacs.handlers.rules import RuleRoutes
 from webmacs.handlers.sockets import Doorkeeper
 from webmacs.handlers.stream import Stream
@@ -128,7 +130,9 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     app = web.Application(middlewares=[errors_as_json], client_max_size=settings.server.max_body_bytes)
     app.on_response_prepare.append(mark)
     app[PARTS] = parts
-    routes = Routes(app.router, auth, catalog.changed)
+    proxies = Proxies(settings.server.trusted_proxies)
+    limit = RequestLimit(settings.server, proxies, clock, metrics)
+    routes = Routes(app.router, auth, limit, catalog.changed)
     doorkeeper = Doorkeeper(auth, hub, settings.server)
     telemetry = Telemetry(doorkeeper, pipeline, clock, settings.server)
     stream = Stream(doorkeeper, catalog, latest)

@@ -7,10 +7,20 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from webmacs.errors import ConfigError
 
@@ -19,6 +29,23 @@ MIN_SECRET_BYTES = 32
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _network(given: object) -> object:
+    text = str(given)
+    try:
+        return ip_network(text)
+    except ValueError:
+        pass
+    try:
+        meant = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f'{text!r} is no address and no network; write "10.0.0.1" or "10.0.0.0/8"') from None
+    address = text.partition("/")[0]
+    raise ValueError(f'{text!r} is an address within a network; write "{address}" or "{meant}"')
+
+
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 
 
 class Section(BaseModel):
@@ -35,11 +62,13 @@ class ServerSettings(Section):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     allowed_origins: tuple[str, ...] = ()
-    trusted_proxies: tuple[str, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
     heartbeat_s: Positive = 30.0
     max_message_bytes: Count = 128 * 1024
     max_body_bytes: Count = 1024 * 1024
     max_connections: Count = 2000
+    requests_per_minute: Annotated[int, Field(ge=0)] = 12_000
+    max_tracked_addresses: Count = 10_000
     client_buffer_bytes: Count = 256 * 1024
     client_deadline_s: Positive = 5.0
     close_timeout_s: Positive = 2.0

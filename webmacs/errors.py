@@ -34,6 +34,14 @@ class Overloaded(WebmacsError):
     """There has been no room in the queue for too long; the sender may try again later."""
 
 
+class TooOften(WebmacsError):
+    """Somebody asks, or fails, more often than is allowed; in `retry_after_s` it may be tried again."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class ShuttingDown(Overloaded):
     """The server is stopping and takes no more batches."""
 

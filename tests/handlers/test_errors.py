@@ -24,6 +24,7 @@ from webmacs.errors import (
     ShuttingDown,
     StorageError,
     StorageUnavailable,
+    TooOften,
     WebmacsError,
 )
 from webmacs.handlers.front import Runner
@@ -85,6 +86,12 @@ async def test_an_error_of_ours_has_its_status_and_says_why(raising: Raises, err
     answer = await exchange(await raising(error), GET)
     assert (answer.status, answer.json()) == (status, {"detail": str(error)})
     assert ("retry-after" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize(("wait_s", "said"), [(0.001, "1"), (1.0, "1"), (1.001, "2"), (299.5, "300")])
+async def test_one_who_comes_too_often_is_told_when_in_whole_seconds(raising: Raises, wait_s: float, said: str) -> None:
+    answer = await exchange(await raising(TooOften("why", wait_s)), GET)
+    assert (answer.status, answer.json(), answer.headers["retry-after"]) == (429, {"detail": "why"}, said)
 
 
 async def test_a_missing_credential_says_which_kind_is_meant(raising: Raises) -> None:

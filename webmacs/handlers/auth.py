@@ -74,7 +74,8 @@ class AuthRoutes:
         """Add the routes."""
         routes.add("POST", f"{PREFIX}/auth/login", self.login, needs=None, fails=(401,))
         routes.add("POST", f"{PREFIX}/auth/logout", self.logout)
-        routes.add("GET", f"{PREFIX}/auth/me", self.me)
+        # A dashboard takes any failure of this one for a log-out.
+        routes.add("GET", f"{PREFIX}/auth/me", self.me, limited=False)
 
     async def login(self, call: Call[Login]) -> LoggedIn:
         """Exchange address and password for a JWT."""

@@ -81,8 +81,8 @@ class DatapointRoutes:
 
     def register(self, routes: Routes) -> None:
         """Add the routes."""
-        routes.add("GET", f"{PREFIX}/datapoints/latest", self.newest)
-        sending: Any = {"needs": Role.OPERATOR, "scope": Scope.INGEST, "status": 201}
+        routes.add("GET", f"{PREFIX}/datapoints/latest", self.newest, limited=False)
+        sending: Any = {"needs": Role.OPERATOR, "scope": Scope.INGEST, "status": 201, "limited": False}
         routes.add("POST", f"{PREFIX}/datapoints", self.add, fails=(404, 409, 503), **sending)
         routes.add("POST", f"{PREFIX}/datapoints/batch", self.add_batch, fails=(503,), **sending)
 

@@ -33,7 +33,7 @@ class HealthRoutes:
 
     def register(self, routes: Routes) -> None:
         """Add the routes. `/health` is open: load balancers and container engines have no token."""
-        routes.add("GET", "/health", self.health, needs=None)
+        routes.add("GET", "/health", self.health, needs=None, limited=False)
         routes.add("GET", "/metrics", self.metrics, media="text/plain")
 
     async def health(self, _call: Call) -> HealthShape:

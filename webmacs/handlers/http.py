@@ -21,8 +21,10 @@ from webmacs.errors import (
     NotFound,
     Overloaded,
     StorageUnavailable,
+    TooOften,
     WebmacsError,
 )
+from webmacs.handlers.limits import RequestLimit, whole_seconds
 from webmacs.handlers.resource import Endpoint, Guard, Handler
 from webmacs.model import Role, Scope
 
@@ -37,6 +39,7 @@ _STATUS: Final[Sequence[tuple[type[WebmacsError], int]]] = (
     (InvalidRows, 422),
     (NotFound, 404),
     (Conflict, 409),
+    (TooOften, 429),
     (Overloaded, 503),
     (StorageUnavailable, 503),
 )
@@ -49,9 +52,12 @@ class Routes:
     may have been stored nevertheless.
     """
 
-    def __init__(self, router: web.UrlDispatcher, auth: Authenticator, undecided: Callable[[], None]) -> None:
+    def __init__(
+        self, router: web.UrlDispatcher, auth: Authenticator, limit: RequestLimit, undecided: Callable[[], None]
+    ) -> None:
         self._router = router
         self._auth = auth
+        self._limit = limit
         self._undecided = undecided
         self.endpoints: list[Endpoint] = []
 
@@ -67,13 +73,16 @@ class Routes:
         media: str = "application/json",
         guard: Guard | None = None,
         scope: Scope | None = None,
+        limited: bool = True,
     ) -> None:
         """Add what a resource does; see `Endpoint`. Unless said otherwise, API tokens that only read may GET."""
         scope = scope or (Scope.READ if method == hdrs.METH_GET else Scope.FULL)
-        endpoint = Endpoint(method, path, handler, needs, status, fails, media, guard, scope)
+        endpoint = Endpoint(method, path, handler, needs, status, fails, media, guard, scope, limited)
         self.endpoints.append(endpoint)
 
         async def respond(request: web.Request) -> web.StreamResponse:
+            if limited:
+                self._limit.admit(request)
             caller = None if needs is None else self._auth.authenticate(bearer(request), needs, scope)
             try:
                 return await endpoint.respond(request, caller)
@@ -121,8 +130,7 @@ def _answer(request: web.Request, error: Exception) -> web.Response | None:
         return failure(status, error.reason, headers=missing)
     for kind, status in _STATUS:
         if isinstance(error, kind):
-            unavailable = {hdrs.RETRY_AFTER: str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-            return failure(status, str(error), headers=unavailable)
+            return failure(status, str(error), headers=_later(error, status))
     if isinstance(error, web.RequestPayloadError):  # its chunks or its compression are broken
         return failure(400, HTTPStatus.BAD_REQUEST.phrase)
     if isinstance(error, ConnectionError) and request.transport is None:
@@ -130,6 +138,13 @@ def _answer(request: web.Request, error: Exception) -> web.Response | None:
     name = request_id()
     _log.error("%s %s failed, request %s", request.method, request.rel_url.raw_path, name, exc_info=error)
     return failure(500, HTTPStatus.INTERNAL_SERVER_ERROR.phrase, headers={REQUEST_ID: name})
+
+
+def _later(error: WebmacsError, status: int) -> Mapping[istr, str] | None:
+    """When to try again, in whole seconds; None where that would be no better."""
+    if isinstance(error, TooOften):
+        return {hdrs.RETRY_AFTER: whole_seconds(error.retry_after_s)}
+    return {hdrs.RETRY_AFTER: str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
 
 
 async def mark(_request: web.BaseRequest, response: web.StreamResponse) -> None:

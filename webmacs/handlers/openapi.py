@@ -122,6 +122,8 @@ def _failures(endpoint: Endpoint) -> set[int]:
     statuses = set(endpoint.fails)
     if endpoint.needs is not None:
         statuses |= {401, 403}
+    if endpoint.limited:
+        statuses.add(429)
     if endpoint.takes is not None:
         statuses |= {400, 413, 422}
     if endpoint.asks is not None:

@@ -158,7 +158,7 @@ class Endpoint:
     """A route, and what its handler's annotations say. `needs` None: open to everyone. `scope` is that of an API token
     which will do. `fails` are the statuses of its own errors, beside those that every route has; `media` is the type of
     an answer that is no JSON. `guard` raises `AuthError` for whom it is not open to after all, before anything else of
-    the request is looked at.
+    the request is looked at. `limited`: it counts among the requests that a client may make in a minute.
     """
 
     method: str
@@ -170,6 +170,7 @@ class Endpoint:
     media: str = "application/json"
     guard: Guard | None = None
     scope: Scope = Scope.FULL
+    limited: bool = True
 
     @property
     def scopes(self) -> list[Scope]:
