@@ -51,10 +51,6 @@ ROUTES = [
     ("POST", f"{DATAPOINTS}/series", Role.VIEWER),
     ("GET", f"{DATAPOINTS}/{NOBODY}", Role.VIEWER),
     ("DELETE", f"{DATAPOINTS}/{NOBODY}", Role.OPERATOR),
-    ("GET", DATAPOINTS, Role.VIEWER),
-    ("POST", f"{DATAPOINTS}/series", Role.VIEWER),
-    ("GET", f"{DATAPOINTS}/{NOBODY}", Role.VIEWER),
-    ("DELETE", f"{DATAPOINTS}/{NOBODY}", Role.OPERATOR),
     ("GET", UNLINKED, Role.VIEWER),
     ("GET", "/health", None),
     ("GET", "/metrics", Role.VIEWER),
@@ -218,6 +214,8 @@ for a_method, a_path in [*((method, path) for method, path, _ in ROUTES), *IN_A_
     OFFERED.setdefault(a_path, set()).add(a_method)
 for literal in (UNLINKED, AVAILABLE, PACKAGES):
     OFFERED[literal] |= {"PUT", "DELETE"}  # it might be the id of something; as such it is not found
+for literal in (LATEST, BATCH, f"{DATAPOINTS}/series"):  # the same of a datapoint
+    OFFERED[literal] |= {"GET", "DELETE"}
 
 
 @pytest.mark.parametrize(
@@ -236,7 +234,7 @@ async def test_a_method_that_is_not_offered_is_405_with_those_that_are(shared: S
 
 
 async def test_head_is_not_offered(shared: Server) -> None:
-    for path in (ME, LATEST, "/health"):
+    for path in (ME, "/metrics", "/health"):
         reply = await call(shared, "HEAD", path, operator(shared))
         assert (reply.status, reply.body, reply.headers["Allow"]) == (405, b"", "GET")
 
