@@ -130,6 +130,11 @@ def briefly(value: object) -> str:
     return str(value)[:20]
 
 
+def with_one(body: dict[str, object], name: str, raw: str) -> str:
+    """The body as JSON, one of its fields written like that."""
+    return json.dumps({**body, name: "PLACE"}).replace('"PLACE"', raw)
+
+
 async def rest(server: Server, method: str, path: str, body: object = None, role: Role = Role.ADMIN) -> Reply:
     """One request by API token, with a JSON body if one is given; text goes out as it is."""
     token = server.plant.tokens[role]

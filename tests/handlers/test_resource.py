@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 import pytest
 
@@ -15,6 +14,7 @@ from tests.handlers.rest import (
     LOGS,
     NAMED,
     PAGE,
+    PLUGINS,
     RULES,
     USERS,
     WEBHOOKS,
@@ -26,6 +26,7 @@ from tests.handlers.rest import (
     rest,
     shown,
     stop_all,
+    with_one,
 )
 from tests.plant import Server
 from tests.wire import call, until
@@ -36,11 +37,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 of_each = pytest.mark.parametrize("resource", ALL, ids=briefly)
 LISTS = [*(resource.path for resource in ALL), f"{API}/tokens"]
-
-
-def with_one(body: dict[str, object], name: str, raw: str) -> str:
-    """The body as JSON, one of its fields written like that."""
-    return json.dumps({**body, name: "PLACE"}).replace('"PLACE"', raw)
 
 
 TEXTS = [(resource, name, most) for resource in ALL for name, most in resource.texts.items()]
@@ -179,7 +175,7 @@ async def test_a_page_that_cannot_be_is_422(shared: Server, path: str, query: st
     assert (reply.status, reply.detail.partition(":")[0]) == (422, query.partition("=")[0])
 
 
-@pytest.mark.parametrize("resource", [EVENTS, EXPERIMENTS, RULES, WEBHOOKS, USERS], ids=briefly)
+@pytest.mark.parametrize("resource", [EVENTS, EXPERIMENTS, RULES, WEBHOOKS, USERS, PLUGINS], ids=briefly)
 async def test_a_list_begins_with_the_oldest(shared: Server, resource: Resource) -> None:
     new = [(await made(shared, resource))["public_id"] for _ in range(2)]
     assert [item["public_id"] for item in await everything(shared, resource.path)][-2:] == new

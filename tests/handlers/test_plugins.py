@@ -1,0 +1,500 @@
+"""`/plugins` and their channels, row by row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.handlers.conftest import Serve
+from tests.handlers.rest import (
+    API,
+    EVENTS,
+    NO_CHOICE,
+    PLUGINS,
+    RULES,
+    TIMESTAMP,
+    alone,
+    changed,
+    everything,
+    fresh,
+    made,
+    posted,
+    rest,
+    shown,
+    with_one,
+)
+from tests.plant import Server
+from tests.wire import Reply
+from webmacs import __version__
+from webmacs.model import Role, Write
+from webmacs.plugins.base import MAX_CHANNELS
+from webmacs.testing import ManualClock
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+DASH = "\N{EN DASH}"
+KNOWN = "there are revpi, simulated, system"
+
+
+def path_of(instance: Mapping[str, Any]) -> str:
+    return f"{PLUGINS.path}/{instance['public_id']}"
+
+
+async def event_of(server: Server, channel: Mapping[str, Any]) -> dict[str, Any]:
+    return await shown(server, EVENTS, channel["event_public_id"])
+
+
+async def bare(server: Server, **more: object) -> dict[str, Any]:
+    """An instance whose channels are linked to none."""
+    return await made(server, PLUGINS, auto_create_events=False, **more)
+
+
+async def listed(server: Server, instance: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Its channels."""
+    reply = await rest(server, "GET", f"{path_of(instance)}/channels", role=Role.VIEWER)
+    assert reply.status == 200
+    found: list[dict[str, Any]] = reply.body
+    assert found == (await shown(server, PLUGINS, instance["public_id"]))["channel_mappings"]
+    return found
+
+
+# -- instances -------------------------------------------------------------------------------------------------------
+
+
+async def test_an_instance_is_added_shown_and_removed(shared: Server) -> None:
+    name = fresh("Anlage")
+    body = {"plugin_id": "simulated", "instance_name": name, "status": "error", "more": 1}
+    reply = await rest(shared, "POST", PLUGINS.path, body)
+    assert (reply.status, reply.body) == (201, {"status": "success", "message": f"plugin instance {name} added"})
+    instance = (await everything(shared, PLUGINS.path))[-1]
+    me = (await rest(shared, "GET", f"{API}/auth/me")).body
+    assert re.fullmatch(TIMESTAMP, instance["created_on"])
+    assert len(instance.pop("channel_mappings")) == 9
+    assert instance == {
+        "public_id": instance["public_id"],
+        "plugin_id": "simulated",
+        "instance_name": name,
+        "demo_mode": False,
+        "enabled": True,
+        "status": "inactive",
+        "config_json": None,
+        "error_message": None,
+        "created_on": instance["created_on"],
+        "updated_on": None,
+        "user_public_id": me["public_id"],
+    }
+    seen = await rest(shared, "GET", path_of(instance), role=Role.VIEWER)
+    assert {key: value for key, value in seen.body.items() if key != "channel_mappings"} == instance
+    reply = await rest(shared, "DELETE", path_of(instance))
+    assert (reply.status, reply.body) == (200, {"status": "success", "message": f"plugin instance {name} removed"})
+    for method, path in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("GET", "/channels")):
+        reply = await rest(shared, method, path_of(instance) + path, {} if method == "PUT" else None)
+        assert (reply.status, reply.detail) == (404, f"there is no plugin instance {instance['public_id']}")
+
+
+async def test_each_channel_comes_with_an_event_named_for_it(shared: Server) -> None:
+    instance = await made(shared, PLUGINS, plugin_id="simulated")
+    channels = instance["channel_mappings"]
+    assert set(channels[0]) == {
+        *("public_id", "channel_id", "channel_name", "direction", "unit", "event_public_id", "created_on")
+    }
+    assert re.fullmatch(TIMESTAMP, channels[0]["created_on"])
+    expected = {
+        "temp_reactor": ("Temperature Reactor", "input", "°C", "sensor", 20.0, 500.0),
+        "volume_flow": ("Volume Flow", "input", "m³/h", "sensor", 0.0, 40.0),
+        "valve_position": ("Valve Position", "output", "%", "actuator", 0.0, 100.0),
+    }
+    for channel in channels:
+        event = await event_of(shared, channel)
+        assert event["name"] == f"{instance['instance_name']} {DASH} {channel['channel_name']}"
+        assert event["user_public_id"] == instance["user_public_id"]
+        if channel["channel_id"] in expected:
+            of_event = (event["type"], event["min_value"], event["max_value"])
+            of_channel = (channel["channel_name"], channel["direction"], channel["unit"])
+            assert (*of_channel, *of_event) == expected[channel["channel_id"]]
+            assert event["unit"] == channel["unit"]
+
+
+@pytest.mark.parametrize(("plugin_id", "count"), [("simulated", 9), ("system", 7), ("revpi", 28)])
+async def test_an_instance_has_the_channels_of_its_plugin(shared: Server, plugin_id: str, count: int) -> None:
+    assert len((await bare(shared, plugin_id=plugin_id))["channel_mappings"]) == count
+
+
+async def test_without_events_the_channels_are_linked_to_none(shared: Server) -> None:
+    before = len(await everything(shared, EVENTS.path))
+    instance = await bare(shared)
+    assert {channel["event_public_id"] for channel in instance["channel_mappings"]} == {None}
+    assert len(await everything(shared, EVENTS.path)) == before
+
+
+async def test_an_event_of_the_name_is_used_again(shared: Server) -> None:
+    name = fresh()
+    event = await made(shared, EVENTS, name=f"{name} {DASH} CPU Usage", unit="V")
+    instance = await made(shared, PLUGINS, instance_name=name)
+    assert instance["channel_mappings"][0]["event_public_id"] == event["public_id"]
+    assert await event_of(shared, instance["channel_mappings"][0]) == event
+
+
+async def test_readings_of_a_new_instance_are_taken_at_once(shared: Server) -> None:
+    instance = await made(shared, PLUGINS)
+    reading = {"value": 3, "event_public_id": instance["channel_mappings"][0]["event_public_id"]}
+    assert (await rest(shared, "POST", f"{API}/datapoints", reading)).status == 201
+
+
+@pytest.mark.parametrize("plugin_id", ["nothing", "Simulated", "webmacs.plugins.system:System"])
+async def test_a_plugin_that_is_not_installed_is_422_and_names_those_that_are(shared: Server, plugin_id: str) -> None:
+    before = await everything(shared, PLUGINS.path)
+    reply = await rest(shared, "POST", PLUGINS.path, {**PLUGINS.body(shared), "plugin_id": plugin_id})
+    assert (reply.status, reply.detail) == (422, f"plugin_id: no {plugin_id!r} is installed; {KNOWN}")
+    assert await everything(shared, PLUGINS.path) == before
+
+
+@pytest.mark.parametrize("raw", ['""', f'"{"x" * 101}"', '"a\\u0000"', "null", "1"])
+async def test_what_is_no_id_of_a_plugin_is_422(shared: Server, raw: str) -> None:
+    reply = await rest(shared, "POST", PLUGINS.path, with_one(PLUGINS.body(shared), "plugin_id", raw))
+    assert (reply.status, reply.detail.partition(":")[0]) == (422, "plugin_id")
+
+
+async def test_a_name_may_be_long_but_not_that_of_its_events(shared: Server) -> None:
+    name = fresh("x" * 210)
+    body = {"plugin_id": "system", "instance_name": name}
+    reply = await rest(shared, "POST", PLUGINS.path, body)
+    assert (reply.status, reply.detail.partition(":")[0]) == (422, "instance_name")
+    assert "or make no events" in reply.detail
+    assert (await rest(shared, "POST", PLUGINS.path, {**body, "auto_create_events": False})).status == 201
+
+
+CHANGES = [
+    {"demo_mode": True},
+    {"enabled": False},
+    {"config_json": '{"port": 502}'},
+    {"config_json": None},
+    {"config_json": '{"a": "' + "x" * 16_375 + '"}'},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: str(change)[:40])
+async def test_each_field_changes_alone_and_when_it_did_is_shown(shared: Server, change: dict[str, Any]) -> None:
+    instance = await bare(shared, config_json='{"a":  [1]}')
+    assert instance["config_json"] == '{"a":  [1]}'  # to the letter
+    found = await changed(shared, PLUGINS, instance["public_id"], change)
+    assert re.fullmatch(TIMESTAMP, found["updated_on"])
+    assert found == {**instance, **change, "updated_on": found["updated_on"]}
+    again = await changed(shared, PLUGINS, instance["public_id"], change)
+    assert again == found  # it changed nothing
+
+
+async def test_a_configuration_has_an_end(shared: Server) -> None:
+    longer = '{"a": "' + "x" * 16_376 + '"}'
+    reply = await rest(shared, "POST", PLUGINS.path, {**PLUGINS.body(shared), "config_json": longer})
+    assert (reply.status, reply.detail) == (422, "config_json: String should have at most 16384 characters")
+
+
+async def test_a_renamed_instance_leaves_its_events_as_they_are(shared: Server) -> None:
+    instance = await made(shared, PLUGINS)
+    event = await event_of(shared, instance["channel_mappings"][0])
+    found = await changed(shared, PLUGINS, instance["public_id"], {"instance_name": fresh("new")})
+    assert found["channel_mappings"] == instance["channel_mappings"]
+    assert await event_of(shared, instance["channel_mappings"][0]) == event
+
+
+@alone
+async def test_what_is_switched_on_stands_before_what_is_not(server: Server) -> None:
+    """A controller reads one page of 25, and stops what is not on it."""
+    rig = (await everything(server, PLUGINS.path))[0]
+    off = [await bare(server, instance_name=f"off {number}", enabled=False) for number in range(30)]
+    late = await bare(server, instance_name="late")
+    page = (await rest(server, "GET", PLUGINS.path)).body
+    assert (page["total"], len(page["data"])) == (32, 25)
+    wanted = [rig, late, *off]
+    found = [instance["public_id"] for instance in await everything(server, PLUGINS.path)]
+    assert found == [instance["public_id"] for instance in wanted]
+    await changed(server, PLUGINS, off[29]["public_id"], {"enabled": True})
+    await changed(server, PLUGINS, rig["public_id"], {"enabled": False})
+    names = [instance["instance_name"] for instance in await everything(server, PLUGINS.path)]
+    assert names == ["off 29", "late", "Test rig", *(f"off {number}" for number in range(29))]
+
+
+@alone
+async def test_an_instance_that_is_switched_off_sends_nothing_more(server: Server) -> None:
+    rig = (await everything(server, PLUGINS.path))[0]
+    reading = server.reading(1.0)
+    for enabled, status in ((False, 409), (True, 201)):
+        await changed(server, PLUGINS, rig["public_id"], {"enabled": enabled})
+        assert (await rest(server, "POST", f"{API}/datapoints", reading)).status == status
+
+
+# -- status ----------------------------------------------------------------------------------------------------------
+
+
+async def status_of(server: Server, instance: Mapping[str, Any]) -> str:
+    [found] = [one for one in await everything(server, PLUGINS.path) if one["public_id"] == instance["public_id"]]
+    assert found == await shown(server, PLUGINS, instance["public_id"])
+    status: str = found["status"]
+    return status
+
+
+async def measured(server: Server, instance: Mapping[str, Any], channel_id: str, **more: object) -> None:
+    """A reading of one of its channels."""
+    [channel] = [one for one in instance["channel_mappings"] if one["channel_id"] == channel_id]
+    reading = {"value": 1, "event_public_id": channel["event_public_id"], **more}
+    assert (await rest(server, "POST", f"{API}/datapoints", reading)).status == 201
+
+
+@alone
+async def test_an_instance_is_what_its_readings_tell(serve: Serve) -> None:
+    clock = ManualClock()
+    server = await serve(clock=clock, plugins={"quiet_s": 10})
+    instance, other = [await made(server, PLUGINS, plugin_id="simulated") for _ in range(2)]
+    assert await status_of(server, instance) == "inactive"
+    await measured(server, instance, "humidity")
+    assert (await status_of(server, instance), await status_of(server, other)) == ("connected", "inactive")
+    for change, status in (
+        ({"demo_mode": True}, "demo"),
+        ({"enabled": False}, "inactive"),
+        ({"enabled": True, "demo_mode": False}, "connected"),
+    ):
+        await changed(server, PLUGINS, instance["public_id"], change)
+        assert await status_of(server, instance) == status
+    clock.advance(10)
+    assert await status_of(server, instance) == "connected"
+    clock.advance(0.001)
+    assert await status_of(server, instance) == "inactive"
+
+
+@alone
+async def test_a_setpoint_is_no_sign_of_life(server: Server) -> None:
+    instance = await made(server, PLUGINS, plugin_id="simulated")
+    await measured(server, instance, "heater_power")
+    assert await status_of(server, instance) == "inactive"
+    await measured(server, instance, "humidity")
+    assert await status_of(server, instance) == "connected"
+
+
+@alone
+async def test_old_readings_that_are_sent_late_are_no_sign_of_life(server: Server) -> None:
+    instance = await made(server, PLUGINS)
+    await measured(server, instance, "cpu_percent", timestamp="2026-01-01T00:00:00Z")
+    assert await status_of(server, instance) == "inactive"
+
+
+# -- what goes with an instance --------------------------------------------------------------------------------------
+
+
+@alone
+async def test_what_was_measured_outlasts_the_instance_and_other_events_go(server: Server) -> None:
+    instance = await made(server, PLUGINS, plugin_id="simulated")
+    events = {one["channel_id"]: one["event_public_id"] for one in instance["channel_mappings"]}
+    other = await bare(server)
+    link = {"event_public_id": events["temp_inlet"]}
+    channel = f"{path_of(other)}/channels/{other['channel_mappings'][0]['public_id']}"
+    assert (await rest(server, "PUT", channel, link)).status == 200
+    rule = await made(server, RULES, event_public_id=events["temp_outlet"])
+    await measured(server, instance, "humidity")
+    assert (await rest(server, "DELETE", path_of(instance))).status == 200
+    left = {event["public_id"] for event in await everything(server, EVENTS.path)}
+    kept = {events[name] for name in ("temp_inlet", "temp_outlet", "humidity")}
+    assert left & set(events.values()) == kept
+    assert await shown(server, RULES, rule["public_id"]) == rule
+    latest = (await rest(server, "GET", f"{API}/datapoints/latest")).body
+    assert [point["event_public_id"] for point in latest] == [events["humidity"]]
+    for name, status in (("humidity", 409), ("temp_inlet", 201), ("valve_position", 404)):
+        reading = {"value": 1, "event_public_id": events[name]}
+        assert (await rest(server, "POST", f"{API}/datapoints", reading)).status == status
+
+
+# -- plugins and packages --------------------------------------------------------------------------------------------
+
+
+async def test_the_plugins_that_are_installed(shared: Server) -> None:
+    reply = await rest(shared, "GET", f"{PLUGINS.path}/available", role=Role.VIEWER)
+    assert reply.status == 200
+    assert [set(plugin) for plugin in reply.body] == [{"id", "name", "version", "vendor", "description", "url"}] * 3
+    assert [(plugin["id"], plugin["name"], plugin["version"], plugin["vendor"]) for plugin in reply.body] == [
+        ("revpi", "Revolution Pi", "0.1.0", "KUNBUS GmbH"),
+        ("simulated", "Simulated Device", "0.2.0", "WebMACS"),
+        ("system", "System Monitor", "0.1.0", "WebMACS"),
+    ]
+
+
+async def test_the_packages_they_came_with(shared: Server) -> None:
+    reply = await rest(shared, "GET", f"{PLUGINS.path}/packages", role=Role.VIEWER)
+    [package] = reply.body
+    assert (reply.status, package) == (
+        200,
+        {
+            "public_id": package["public_id"],
+            "package_name": "webmacs",
+            "version": __version__,
+            "source": "bundled",
+            "plugin_ids": ["revpi", "simulated", "system"],
+            "file_size_bytes": None,
+            "installed_on": None,
+            "removable": False,
+        },
+    )
+    assert package["public_id"]
+
+
+# -- channels --------------------------------------------------------------------------------------------------------
+
+VALVE: dict[str, object] = {"channel_id": "valve", "channel_name": "Valve", "direction": "bidirectional", "unit": "%"}
+
+
+async def added(server: Server, instance: Mapping[str, Any], **more: object) -> Reply:
+    return await rest(server, "POST", f"{path_of(instance)}/channels", {**VALVE, **more})
+
+
+async def test_a_channel_is_added_linked_and_removed(shared: Server) -> None:
+    instance = await bare(shared)
+    before = await listed(shared, instance)
+    reply = await added(shared, instance, more=1)
+    assert (reply.status, reply.body) == (201, {"status": "success", "message": "channel valve added"})
+    *rest_of_them, channel = await listed(shared, instance)
+    assert rest_of_them == before
+    assert re.fullmatch(TIMESTAMP, channel["created_on"])
+    created = {"public_id": channel["public_id"], "created_on": channel["created_on"]}
+    assert channel == {**VALVE, **created, "event_public_id": None}
+    path = f"{path_of(instance)}/channels/{channel['public_id']}"
+    for link in (shared.plant.unlinked, shared.plant.linked[0], None):
+        reply = await rest(shared, "PUT", path, {"event_public_id": link, "unit": "V"})
+        assert (reply.status, reply.body) == (200, {"status": "success", "message": "channel changed"})
+        assert (await listed(shared, instance))[-1] == {**channel, "event_public_id": link}
+    reply = await rest(shared, "DELETE", path)
+    assert (reply.status, reply.body) == (200, {"status": "success", "message": "channel valve removed"})
+    assert await listed(shared, instance) == before
+
+
+async def test_a_change_of_nothing_leaves_the_link(shared: Server) -> None:
+    instance = await bare(shared)
+    await added(shared, instance, event_public_id=shared.plant.unlinked)
+    channel = (await listed(shared, instance))[-1]
+    assert channel["event_public_id"] == shared.plant.unlinked
+    assert (await rest(shared, "PUT", f"{path_of(instance)}/channels/{channel['public_id']}", {})).status == 200
+    assert (await listed(shared, instance))[-1] == channel
+
+
+async def test_a_channel_that_is_there_already_is_409(shared: Server) -> None:
+    instance, other = await bare(shared), await bare(shared)
+    replies = [await added(shared, one) for one in (instance, instance, other)]
+    assert [reply.status for reply in replies] == [201, 409, 201]
+    assert replies[1].detail == f"{instance['instance_name']} has a channel 'valve' already"
+    assert len(await listed(shared, instance)) == 8
+
+
+async def test_an_event_that_is_not_there_is_404_and_nothing_is_stored(shared: Server) -> None:
+    instance = await bare(shared)
+    before = await listed(shared, instance)
+    path = f"{path_of(instance)}/channels/{before[0]['public_id']}"
+    for reply in (
+        await added(shared, instance, event_public_id="nobody"),
+        await rest(shared, "PUT", path, {"event_public_id": "nobody"}),
+    ):
+        assert (reply.status, reply.detail) == (404, "there is no event nobody")
+    assert await listed(shared, instance) == before
+
+
+async def test_a_channel_of_another_instance_is_404(shared: Server) -> None:
+    instance, other = await bare(shared), await bare(shared)
+    channel = other["channel_mappings"][0]
+    body = {"event_public_id": shared.plant.unlinked}
+    for method, sent in (("PUT", body), ("DELETE", None)):
+        reply = await rest(shared, method, f"{path_of(instance)}/channels/{channel['public_id']}", sent)
+        detail = f"there is no channel {channel['public_id']} of {instance['instance_name']}"
+        assert (reply.status, reply.detail) == (404, detail)
+    assert await listed(shared, other) == other["channel_mappings"]
+
+
+async def test_channels_of_an_instance_that_is_not_there_are_404(shared: Server) -> None:
+    path = f"{PLUGINS.path}/nobody/channels"
+    for method, where, body in (
+        ("GET", path, None),
+        ("POST", path, VALVE),
+        ("PUT", f"{path}/x", {}),
+        ("DELETE", f"{path}/x", None),
+    ):
+        reply = await rest(shared, method, where, body)
+        assert (reply.status, reply.detail) == (404, "there is no plugin instance nobody")
+
+
+NO_TEXT = ("null", "1", "[]", "{}", '"a\\u0000b"', '"a\\ud800b"')
+WRONG = {
+    "channel_id": ('""', f'"{"x" * 101}"', *NO_TEXT),
+    "channel_name": ('""', f'"{"x" * 256}"', *NO_TEXT),
+    "unit": ('""', f'"{"x" * 51}"', *NO_TEXT),
+    "direction": NO_CHOICE,
+    "event_public_id": ('""', f'"{"x" * 256}"', *NO_TEXT[1:]),
+}
+
+
+@pytest.mark.parametrize(("name", "raw"), [(name, raw) for name, wrong in WRONG.items() for raw in wrong])
+async def test_what_is_no_value_of_a_field_is_422(shared: Server, name: str, raw: str) -> None:
+    path = f"{PLUGINS.path}/{shared.plant.plugin}/channels"
+    reply = await rest(shared, "POST", path, with_one(VALVE, name, raw))
+    assert (reply.status, name in reply.detail) == (422, True)
+    if name == "event_public_id":
+        assert (await rest(shared, "PUT", f"{path}/nobody", with_one({}, name, raw))).status == 422
+
+
+@pytest.mark.parametrize("name", list(VALVE))
+async def test_what_is_needed_is_named_when_it_is_missing(shared: Server, name: str) -> None:
+    body = {key: value for key, value in VALVE.items() if key != name}
+    reply = await rest(shared, "POST", f"{PLUGINS.path}/{shared.plant.plugin}/channels", body)
+    assert (reply.status, reply.detail) == (422, f"{name}: Field required")
+
+
+@alone
+async def test_a_link_counts_from_the_very_next_reading_on(server: Server) -> None:
+    instance = await bare(server)
+    path = f"{path_of(instance)}/channels/{instance['channel_mappings'][0]['public_id']}"
+    reading = {"value": 1, "event_public_id": server.plant.unlinked}
+    for link, status in ((server.plant.unlinked, 201), (None, 409)):
+        assert (await rest(server, "PUT", path, {"event_public_id": link})).status == 200
+        assert (await rest(server, "POST", f"{API}/datapoints", reading)).status == status
+    assert (await added(server, instance, event_public_id=server.plant.unlinked)).status == 201
+    assert (await rest(server, "POST", f"{API}/datapoints", reading)).status == 201
+    valve = (await listed(server, instance))[-1]
+    assert (await rest(server, "DELETE", f"{path_of(instance)}/channels/{valve['public_id']}")).status == 200
+    assert (await rest(server, "POST", f"{API}/datapoints", reading)).status == 409
+
+
+@alone
+async def test_a_channel_whose_event_is_removed_is_linked_to_none(server: Server) -> None:
+    instance = await made(server, PLUGINS)
+    channel = instance["channel_mappings"][0]
+    assert (await rest(server, "DELETE", f"{EVENTS.path}/{channel['event_public_id']}")).status == 200
+    assert (await listed(server, instance))[0] == {**channel, "event_public_id": None}
+
+
+@alone
+async def test_an_instance_has_so_many_channels_and_no_more(server: Server) -> None:
+    numbers = [{"number": number} for number in range(MAX_CHANNELS - 4)]  # beside three that it has
+    columns = "public_id, plugin_id, channel_id, channel_name, direction, unit, created_us"
+    values = "SELECT 'c' || :number, id, 'c' || :number, 'C', 'input', 'V', 0 FROM plugins"
+    await server.parts.storage.write(Write(f"INSERT INTO channels ({columns}) {values}", tuple(numbers)))
+    await server.parts.catalog.reload()
+    rig = (await everything(server, PLUGINS.path))[0]
+    assert [(await added(server, rig, channel_id=name)).status for name in ("last", "one more")] == [201, 409]
+    detail = (await added(server, rig, channel_id="one more")).detail
+    assert detail == "Test rig has 1,000 channels, and there may be no more"
+    assert len(await listed(server, rig)) == MAX_CHANNELS
+
+
+# -- what a controller does at its first start -----------------------------------------------------------------------
+
+
+@alone
+async def test_a_controller_that_finds_nothing_adds_its_simulated_device(server: Server) -> None:
+    body = {"plugin_id": "simulated", "instance_name": "Simulated Device", "demo_mode": True, "enabled": True}
+    assert (await rest(server, "POST", PLUGINS.path, body, Role.OPERATOR)).status == 403  # of which it only warns
+    assert (await rest(server, "POST", PLUGINS.path, body)).status == 201
+    instance = (await everything(server, PLUGINS.path))[-1]
+    inputs = [one for one in await listed(server, instance) if one["direction"] == "input"]
+    points = [{"value": 1.5, "event_public_id": one["event_public_id"]} for one in inputs]
+    reply = await rest(server, "POST", f"{API}/datapoints/batch", {"datapoints": points}, Role.OPERATOR)
+    assert (reply.status, reply.body["message"].split()[0]) == (201, "7")
+    assert await status_of(server, instance) == "demo"
+    await posted(server, 1.0)  # of another instance
