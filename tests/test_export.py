@@ -86,7 +86,7 @@ async def test_of_no_events_nothing_comes() -> None:
 
 # -- as text ---------------------------------------------------------------------------------------------------------
 
-NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+NAMES = st.text(st.sampled_from(",\"\r\n; \t'") | st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 TIMES = st.integers(0, 4_000_000_000_000_000)
 POINTS = st.lists(st.tuples(st.integers(1, 2**40), st.integers(0, 2), TIMES, st.floats(allow_nan=False)), max_size=40)
 

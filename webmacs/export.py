@@ -117,5 +117,5 @@ def _around(event: Event) -> tuple[str, str]:
 def _quoted(*fields: str) -> str:
     """Fields as CSV has them, with commas between."""
     line = io.StringIO(newline="")
-    csv.writer(line, lineterminator="").writerow(fields)
-    return line.getvalue()
+    csv.writer(line).writerow(fields)  # which quotes what is in its line end, so it has to have one
+    return line.getvalue().removesuffix("\r\n")
