@@ -162,7 +162,7 @@ async def test_what_nobody_else_could_see_goes_with_its_owner(shared: Server) ->
     own, for_all = await owned(shared, anne), await owned(shared, anne, is_global=True)
     assert (await rest(shared, "DELETE", f"{USERS.path}/{anne.public_id}")).status == 200
     assert (await rest(shared, "GET", path_of(own))).status == 404
-    assert await shown(shared, DASHBOARDS, for_all["public_id"]) == {**for_all, "user_public_id": None}
+    assert await shown(shared, DASHBOARDS, for_all["public_id"]) == {**for_all, "user_public_id": ""}
     reply = await rest(shared, "PUT", path_of(for_all), {"is_global": False})
     assert (reply.status, reply.detail) == (409, OWNERLESS)
     assert (await rest(shared, "PUT", path_of(for_all), {"name": "x", "is_global": True})).status == 200

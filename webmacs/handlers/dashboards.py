@@ -66,7 +66,7 @@ class DashboardShape(TypedDict):
     name: str
     is_global: bool
     created_on: Timestamp
-    user_public_id: str | None
+    user_public_id: str
     widgets: list[WidgetShape]
 
 
@@ -213,7 +213,7 @@ class DashboardRoutes:
             "name": dashboard.name,
             "is_global": dashboard.is_global,
             "created_on": timestamp(dashboard.created_us),
-            "user_public_id": user.public_id if user else None,
+            "user_public_id": user.public_id if user else "",
             "widgets": [_widget(widget) for widget in dashboard.widgets],
         }
 

@@ -29,7 +29,7 @@ class LogShape(TypedDict):
     logging_type: str
     status_type: str
     created_on: Timestamp
-    user_public_id: str | None
+    user_public_id: str
 
 
 class NewLog(BaseModel):
@@ -93,5 +93,5 @@ class LogRoutes:
             "logging_type": entry.logging_type,
             "status_type": entry.status_type,
             "created_on": timestamp(entry.created_us),
-            "user_public_id": user.public_id if user else None,
+            "user_public_id": user.public_id if user else "",
         }

@@ -73,7 +73,7 @@ class InstanceShape(TypedDict):
     error_message: str | None
     created_on: Timestamp
     updated_on: Timestamp | None
-    user_public_id: str | None
+    user_public_id: str
     channel_mappings: list[ChannelShape]
 
 
@@ -247,7 +247,7 @@ class PluginRoutes:
             "error_message": None,
             "created_on": timestamp(instance.created_us),
             "updated_on": None if instance.updated_us is None else timestamp(instance.updated_us),
-            "user_public_id": user.public_id if user else None,
+            "user_public_id": user.public_id if user else "",
             "channel_mappings": [channel_shape(channel, catalog) for channel in channels],
         }
 

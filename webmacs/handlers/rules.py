@@ -54,7 +54,7 @@ class RuleShape(TypedDict):
     cooldown_seconds: int
     last_triggered_at: Timestamp | None
     created_on: Timestamp
-    user_public_id: str | None
+    user_public_id: str
 
 
 class NewRule(BaseModel):
@@ -177,5 +177,5 @@ def _shape(rule: Rule, catalog: Snapshot) -> RuleShape:
         "cooldown_seconds": rule.cooldown_s,
         "last_triggered_at": None if last_us is None else timestamp(last_us),
         "created_on": timestamp(rule.created_us),
-        "user_public_id": user.public_id if user else None,
+        "user_public_id": user.public_id if user else "",
     }

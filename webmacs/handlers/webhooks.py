@@ -49,7 +49,7 @@ class WebhookShape(TypedDict):
     events: list[str]
     enabled: bool
     created_on: Timestamp
-    user_public_id: str | None
+    user_public_id: str
 
 
 class DeliveryShape(TypedDict):
@@ -163,7 +163,7 @@ class WebhookRoutes:
             "events": list(webhook.events),
             "enabled": webhook.enabled,
             "created_on": timestamp(webhook.created_us),
-            "user_public_id": user.public_id if user else None,
+            "user_public_id": user.public_id if user else "",
         }
 
 
