@@ -49,7 +49,7 @@ def settings_for(url: str, directory: Path, **sections: dict[str, Any]) -> Setti
     """Settings of a server on a free port; `sections` override."""
     document: dict[str, Any] = {
         "server": {"port": 0, "shutdown_timeout_s": 3.0},
-        "auth": {"secret_key": SECRET},
+        "auth": {"secret_key": SECRET, "free_failures": 1000},  # tests fail on purpose, and from one address
         "storage": {"url": url, "startup_timeout_s": 0},
         "directory": directory,
     }

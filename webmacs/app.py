@@ -41,6 +41,7 @@ from webmacs.handlers.webhooks import WebhookRoutes
 from webmacs.health import Health
 from webmacs.hub import Hub
 from webmacs.latest import LatestValues
+from webmacs.logins import Logins
 from webmacs.metrics import Metrics
 from webmacs.model import Write
 from webmacs.pipeline.base import Recorder, Stage, StageContext
@@ -131,14 +132,14 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     app.on_response_prepare.append(mark)
     app[PARTS] = parts
     proxies = Proxies(settings.server.trusted_proxies)
-    limit = RequestLimit(settings.server, proxies, clock, metrics)
-    routes = Routes(app.router, auth, limit, catalog.changed)
+    routes = Routes(app.router, auth, RequestLimit(settings.server, proxies, clock, metrics), catalog.changed)
     doorkeeper = Doorkeeper(auth, hub, settings.server)
     telemetry = Telemetry(doorkeeper, pipeline, clock, settings.server)
     stream = Stream(doorkeeper, catalog, latest)
     routes.add_socket("/ws/controller/telemetry", telemetry.handle)
     routes.add_socket("/ws/datapoints/stream", stream.handle)
-    AuthRoutes(auth, passwords, storage, catalog, clock).register(routes)
+    logins = Logins(settings.auth, clock, metrics)
+    AuthRoutes(auth, passwords, logins, proxies, storage, catalog, clock).register(routes)
     DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline).register(routes)
     HistoryRoutes(storage, catalog, latest, clock, settings.storage).register(routes)
     EventRoutes(storage, catalog, clock).register(routes)
@@ -148,7 +149,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     RuleRoutes(storage, catalog, clock).register(routes)
     WebhookRoutes(storage, catalog, clock).register(routes)
     DashboardRoutes(storage, catalog, clock).register(routes)
-    UserRoutes(storage, catalog, passwords, clock).register(routes)
+    UserRoutes(storage, catalog, passwords, logins, proxies, clock).register(routes)
     TokenRoutes(storage, catalog, uses, clock).register(routes)
     LogRoutes(storage, catalog, clock).register(routes)
     UnofferedRoutes().register(routes)

@@ -89,10 +89,16 @@ class AuthSettings(Section):
     token_lifetime_s: Positive = 86_400.0
     hashing_threads: Count = 2
     max_pending_logins: Count = 32
+    free_failures: Count = 5
+    failure_pause_s: Positive = 1.0
+    max_failure_pause_s: Positive = 300.0
+    max_tracked_logins: Count = 10_000
     recheck_interval_s: Positive = 0.5
 
     @model_validator(mode="after")
-    def _secret_is_long(self) -> AuthSettings:
+    def _makes_sense(self) -> AuthSettings:
+        if self.max_failure_pause_s < self.failure_pause_s:
+            raise ValueError("max_failure_pause_s is shorter than failure_pause_s, which is where pauses begin")
         if self.secret_key is not None and len(self.secret_key.get_secret_value().encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"secret_key is shorter than {MIN_SECRET_BYTES} bytes")
         return self

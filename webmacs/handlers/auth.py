@@ -12,7 +12,9 @@ from webmacs.catalog import Catalog
 from webmacs.clock import Clock
 from webmacs.errors import AuthError, NotFound
 from webmacs.handlers.http import PREFIX, Routes
+from webmacs.handlers.proxies import Proxies
 from webmacs.handlers.resource import Call, Done, Timestamp, done, timestamp
+from webmacs.logins import Logins
 from webmacs.model import Role, User
 from webmacs.storage import accounts
 from webmacs.storage.base import Storage
@@ -65,10 +67,17 @@ class AuthRoutes:
     """The handlers of the resource."""
 
     def __init__(
-        self, auth: Authenticator, passwords: Passwords, storage: Storage, catalog: Catalog, clock: Clock
+        self,
+        auth: Authenticator,
+        passwords: Passwords,
+        logins: Logins,
+        proxies: Proxies,
+        storage: Storage,
+        catalog: Catalog,
+        clock: Clock,
     ) -> None:
-        self._auth, self._passwords, self._storage = auth, passwords, storage
-        self._catalog, self._clock = catalog, clock
+        self._auth, self._passwords, self._logins, self._proxies = auth, passwords, logins, proxies
+        self._storage, self._catalog, self._clock = storage, catalog, clock
 
     def register(self, routes: Routes) -> None:
         """Add the routes."""
@@ -79,12 +88,11 @@ class AuthRoutes:
 
     async def login(self, call: Call[Login]) -> LoggedIn:
         """Exchange address and password for a JWT."""
-        try:
-            user, password_hash = await accounts.user_by_email(self._storage, call.body.email)
-        except NotFound:
-            await self._passwords.verify(None, call.body.password)  # takes the same time as for somebody
-            raise AuthError(WRONG_PAIR) from None
-        if not await self._passwords.verify(password_hash, call.body.password):
+        account, address = accounts.normal_email(call.body.email), self._proxies.client(call.request)
+        with self._logins.attempt(account, address) as attempt:
+            user = await self._user(call.body)
+            attempt.ended(well=user is not None)
+        if user is None:
             raise AuthError(WRONG_PAIR)
         if user.public_id not in self._catalog.current.users:
             await self._catalog.reload()  # made a moment ago by another process
@@ -98,6 +106,15 @@ class AuthRoutes:
             "public_id": user.public_id,
             "username": user.username,
         }
+
+    async def _user(self, body: Login) -> User | None:
+        """Whose address and password these are; None: nobody's, which takes the same time."""
+        try:
+            user, password_hash = await accounts.user_by_email(self._storage, body.email)
+        except NotFound:
+            await self._passwords.verify(None, body.password)
+            return None
+        return user if await self._passwords.verify(password_hash, body.password) else None
 
     async def logout(self, call: Call) -> Done:
         """End the session of this JWT, and its live sockets. An API token stays until it is deleted."""

@@ -13,7 +13,9 @@ from webmacs.clock import Clock
 from webmacs.errors import AuthError, Conflict, InvalidMessage, NotFound
 from webmacs.handlers.auth import UserShape, user_shape
 from webmacs.handlers.http import PREFIX, Routes
+from webmacs.handlers.proxies import Proxies
 from webmacs.handlers.resource import Call, Done, Page, PageQuery, done, unique
+from webmacs.logins import Logins
 from webmacs.model import Identity, Role, User
 from webmacs.storage import accounts
 from webmacs.storage.base import Storage
@@ -48,8 +50,17 @@ class UserChange(BaseModel):
 class UserRoutes:
     """The handlers of the resource."""
 
-    def __init__(self, storage: Storage, catalog: Catalog, passwords: Passwords, clock: Clock) -> None:
-        self._storage, self._catalog, self._passwords, self._clock = storage, catalog, passwords, clock
+    def __init__(
+        self,
+        storage: Storage,
+        catalog: Catalog,
+        passwords: Passwords,
+        logins: Logins,
+        proxies: Proxies,
+        clock: Clock,
+    ) -> None:
+        self._storage, self._catalog, self._clock = storage, catalog, clock
+        self._passwords, self._logins, self._proxies = passwords, logins, proxies
 
     def register(self, routes: Routes) -> None:
         """Add the routes."""
@@ -92,7 +103,7 @@ class UserRoutes:
         password_hash = None
         if body.password is not None:
             if user.id == me.id:
-                await self._confirm(user, body.old_password)
+                await self._confirm(user, body.old_password, self._proxies.client(call.request))
             password_hash = await self._passwords.hashed(body.password)
         with unique(TAKEN):
             changed = await accounts.change_user(
@@ -128,11 +139,15 @@ class UserRoutes:
         self._user(user.public_id)
         raise Conflict(LAST_ADMINISTRATOR)
 
-    async def _confirm(self, user: User, old_password: str | None) -> None:
+    async def _confirm(self, user: User, old_password: str | None, address: str) -> None:
+        """Who has got hold of somebody's session must not find out the password, either."""
         if old_password is None:
             raise InvalidMessage("old_password: is needed to change one's own password")
         _, password_hash = await accounts.user_by_email(self._storage, user.email)
-        if not await self._passwords.verify(password_hash, old_password):
+        with self._logins.attempt(accounts.normal_email(user.email), address) as attempt:
+            matches = await self._passwords.verify(password_hash, old_password)
+            attempt.ended(well=matches)
+        if not matches:
             raise InvalidMessage("old_password: is not the password")
 
 
