@@ -32,7 +32,7 @@ format: $(VENV)/.lint ## is everything formatted? (`.venv/bin/ruff format` mends
 lint: $(VENV)/.lint ## ruff's rules
 	$(BIN)/ruff check .
 
-types: $(VENV)/.lint ## mypy --strict over the package, the tests and the benchmarks
+types: $(VENV)/.lint ## mypy --strict over the package, the tests, the benchmarks and the examples
 	$(BIN)/mypy
 
 audit: $(VENV)/.audit ## known vulnerabilities in what a fresh installation gets today
