@@ -39,6 +39,10 @@ MUST_NOT = [
     ("webmacs.health", ["aiohttp", "webmacs.handlers", "webmacs.app", "webmacs.cli"]),
     ("webmacs.handlers", ["aiopg", "psycopg2", "sqlite3", "webmacs.app", "webmacs.cli", "webmacs.extensions"]),
     ("webmacs.webhooks", ["webmacs.handlers", "webmacs.app", "webmacs.cli", "webmacs.pipeline"]),
+    (
+        "webmacs.declaration",
+        ["aiohttp", "asyncio", "webmacs.app", "webmacs.cli", "webmacs.extensions", "webmacs.clock"],
+    ),
     ("webmacs.hub", ["webmacs.pipeline", "webmacs.storage", "webmacs.handlers", "webmacs.catalog"]),
     ("webmacs.catalog", ["webmacs.pipeline", "webmacs.storage", "webmacs.handlers", "webmacs.hub"]),
     ("webmacs.config", ["webmacs.pipeline", "webmacs.storage", "webmacs.handlers", "webmacs.extensions"]),
@@ -53,6 +57,7 @@ ONLY = [
     ("webmacs.storage.postgresql", []),
     ("webmacs.app", ["webmacs.cli"]),
     ("webmacs.cli", ["webmacs.cli", "webmacs.__main__"]),
+    ("webmacs.declaration", ["webmacs.declaration", "webmacs.cli"]),
 ]
 # What these, and no others, may import of a part.
 NO_MORE_THAN = [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from math import inf, isfinite, nextafter
-from typing import Final
+from typing import Final, Protocol
 
 from webmacs.model import Operator, Rule
 
@@ -23,6 +23,22 @@ _MEETS: Final[Mapping[Operator, Callable[[float, float, float], bool]]] = {
     Operator.BETWEEN: lambda value, low, high: low <= value <= high,
     Operator.NOT_BETWEEN: lambda value, low, high: value < low or value > high,
 }
+
+
+class Condition(Protocol):
+    """What a rule or a plan of one says of values."""
+
+    @property
+    def operator(self) -> Operator:
+        """How a value is compared."""
+
+    @property
+    def threshold(self) -> float:
+        """With what."""
+
+    @property
+    def threshold_high(self) -> float | None:
+        """The upper bound of a range."""
 
 
 def exceeds(rule: Rule, value: float) -> bool:
@@ -67,7 +83,7 @@ def fault(operator: Operator, threshold: float, threshold_high: float | None) ->
     return None
 
 
-def words(rule: Rule) -> str:
+def words(rule: Condition) -> str:
     """What a value is that meets the rule, for a person: `above 80`."""
     low, high = f"{rule.threshold:.15g}", "?" if rule.threshold_high is None else f"{rule.threshold_high:.15g}"
     return {

@@ -89,7 +89,7 @@ async def change_user(
         "sessions": int(password_hash is not None),
     }
     changed = await storage.write(
-        Write("UPDATE users SET role = role WHERE role = 'admin'"),  # as in `remove_user`
+        hold_administrators(),
         Write(
             "UPDATE users SET email = coalesce(:email, email), username = coalesce(:username, username),"
             " role = coalesce(:role, role), password_hash = coalesce(:password_hash, password_hash),"
@@ -101,6 +101,16 @@ async def change_user(
     return changed > 0
 
 
+def hold_administrators() -> Write:
+    """Nothing changes; but of two who remove each other at the same moment, the second waits here for the first."""
+    return Write("UPDATE users SET role = role WHERE role = 'admin'")
+
+
+def keep_an_administrator() -> Write:
+    """Raises `Conflict`, when written, if there is no administrator; at the end of what began with holding them."""
+    return Write("UPDATE users SET role = role WHERE id = (SELECT min(id) FROM users WHERE role = 'admin')", changes=1)
+
+
 async def remove_user(storage: Storage, user_id: int) -> bool:
     """Remove a user with all API tokens, and with the dashboards that nobody else could see; what else the user made,
     and what was measured, stays. False: the last administrator stays.
@@ -108,8 +118,7 @@ async def remove_user(storage: Storage, user_id: int) -> bool:
     removable = "id = :id AND (role <> 'admin' OR (SELECT count(*) FROM users WHERE role = 'admin') > 1)"
     row = {"id": user_id}
     removed = await storage.write(
-        # Nothing changes; but of two who remove each other at the same moment, the second waits here for the first.
-        Write("UPDATE users SET role = role WHERE role = 'admin'"),
+        hold_administrators(),
         Write(
             f"DELETE FROM dashboards WHERE is_global = 0 AND user_id IN (SELECT id FROM users WHERE {removable})",
             (row,),
