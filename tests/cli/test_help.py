@@ -36,7 +36,19 @@ def commands() -> list[tuple[str, click.Command]]:
 def test_help_names_every_command_in_the_order_of_a_newcomer() -> None:
     text = CliRunner().invoke(main, ["--help"]).output
     listed = [line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line.strip()]
-    assert listed == ["demo", "watch", "serve", "user", "token", "rule", "webhook", "export", "doctor", "migrate"]
+    assert listed == [
+        "demo",
+        "watch",
+        "serve",
+        "user",
+        "token",
+        "rule",
+        "webhook",
+        "export",
+        "import",
+        "doctor",
+        "migrate",
+    ]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

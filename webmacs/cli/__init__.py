@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "rule": ("webmacs.cli.rule", "Add, list and remove rules: alarms on thresholds."),
     "webhook": ("webmacs.cli.webhook", "Add, list, test and remove webhooks; see their deliveries."),
     "export": ("webmacs.cli.export", "Write readings as CSV, in order of time."),
+    "import": ("webmacs.cli.importing", "Store the readings of CSV files, each at its own time."),
     "doctor": ("webmacs.cli.doctor", "Check an installation: what is wrong, and how to mend it."),
     "migrate": ("webmacs.cli.migrate", "Bring the storage's schema up to date."),
 }
