@@ -1,4 +1,4 @@
-"""Stages that somebody else has written, installed by entry point, in a server of its own process."""
+"""Stages and plugins that somebody else has written, installed by entry point, in a server of its own process."""
 
 from __future__ import annotations
 
@@ -54,6 +54,16 @@ class Site:
 
     def __init__(self, address: str, plant: Plant, storage: Storage, client: aiohttp.ClientSession) -> None:
         self.address, self.plant, self.storage, self.client = address, plant, storage, client
+        self._headers = {"Authorization": f"Bearer {plant.tokens[Role.ADMIN]}"}
+
+    async def get(self, path: str) -> Any:
+        async with self.client.get(f"{self.address}/api/v1/{path}", headers=self._headers) as response:
+            assert response.status == 200
+            return await response.json()
+
+    async def post(self, path: str, body: object) -> None:
+        async with self.client.post(f"{self.address}/api/v1/{path}", headers=self._headers, json=body) as response:
+            assert response.status == 201, await response.text()
 
     async def socket(self, path: str, role: Role) -> aiohttp.ClientWebSocketResponse:
         opened: aiohttp.ClientWebSocketResponse = await self.client.ws_connect(
@@ -79,8 +89,7 @@ class Site:
         return [tuple(row) for row in await self.storage.fetch("SELECT readings, highest FROM ledger ORDER BY highest")]
 
     async def metric(self, line: str) -> float:
-        headers = {"Authorization": f"Bearer {self.plant.tokens[Role.ADMIN]}"}
-        async with self.client.get(f"{self.address}/metrics", headers=headers) as response:
+        async with self.client.get(f"{self.address}/metrics", headers=self._headers) as response:
             lines = (await response.text()).splitlines()
         return next(float(found.removeprefix(line)) for found in lines if found.startswith(f"{line} "))
 
@@ -182,3 +191,33 @@ async def test_the_observer_sleeps_for_a_minute_and_nobody_notices(site: Site) -
     assert (
         await site.metric('webmacs_observer_overflows_total{stage="sleeper"}') >= 80
     )  # it slept, and what waited was bounded
+
+
+async def test_the_plugin_is_there_beside_our_own_and_the_one_that_is_broken_is_not(site: Site) -> None:
+    available = await site.get("plugins/available")
+    assert [plugin["id"] for plugin in available] == ["revpi", "simulated", "system", "scale"]
+    assert available[-1] == {
+        "id": "scale",
+        "name": "Laboratory Scale",
+        "version": "1.0",
+        "vendor": "Example",
+        "description": "Weighs up to 5 kg",
+        "url": "https://example.org/scale",
+    }
+    packages = await site.get("plugins/packages")
+    assert [(package["package_name"], package["plugin_ids"]) for package in packages] == [
+        ("webmacs", ["revpi", "simulated", "system"]),
+        ("webmacs-example-stages", ["scale", "unfinished"]),
+    ]
+
+
+async def test_an_instance_of_the_plugin_has_its_channels_and_measures(site: Site) -> None:
+    await site.post("plugins", {"plugin_id": "scale", "instance_name": "Bench"})
+    *_, bench = (await site.get("plugins"))["data"]
+    channels = bench["channel_mappings"]
+    assert [(one["channel_id"], one["direction"], one["unit"]) for one in channels] == [
+        ("weight", "input", "g"),
+        ("zero", "output", ""),
+    ]
+    await site.post("datapoints", {"value": 100, "event_public_id": channels[0]["event_public_id"]})
+    assert (await site.get(f"plugins/{bench['public_id']}"))["status"] == "connected"
