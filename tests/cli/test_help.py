@@ -44,6 +44,7 @@ def test_help_names_every_command_in_the_order_of_a_newcomer() -> None:
         "token",
         "rule",
         "webhook",
+        "apply",
         "export",
         "import",
         "doctor",

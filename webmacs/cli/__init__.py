@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "token": ("webmacs.cli.token", "Issue, list and revoke API tokens."),
     "rule": ("webmacs.cli.rule", "Add, list and remove rules: alarms on thresholds."),
     "webhook": ("webmacs.cli.webhook", "Add, list, test and remove webhooks; see their deliveries."),
+    "apply": ("webmacs.cli.apply", "Bring an installation to what a file says."),
     "export": ("webmacs.cli.export", "Write readings as CSV, in order of time."),
     "import": ("webmacs.cli.importing", "Store the readings of CSV files, each at its own time."),
     "doctor": ("webmacs.cli.doctor", "Check an installation: what is wrong, and how to mend it."),
