@@ -290,6 +290,19 @@ def test_of_two_packages_with_a_plugin_of_one_id_the_first_by_name_has_it(instal
     assert [package.name for package in find_plugins().packages] == ["webmacs", "a-tank", "b-tank"]
 
 
+def test_packages_that_were_not_installed_to_their_end_do_no_harm(
+    install: Callable[..., None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    install("a-tank", tank="plant_plugins:Tank")
+    for package in ("cut", "short"):
+        install(package, tank="plant_plugins:Tank")
+    (tmp_path / "cut-1.5.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\n")
+    (tmp_path / "short-1.5.dist-info" / "METADATA").unlink()
+    found = find_plugins()
+    assert [package.name for package in found.packages] == ["webmacs", "a-tank"]
+    assert [text.partition(" cannot")[0] for text in caplog.messages] == ["a plugin of package (unknown)"] * 2
+
+
 def test_asked_for_a_plugin_that_is_not_there_it_names_those_that_are() -> None:
     said = "plugin_id: no 'tank' is installed; there are revpi, simulated, system"
     with pytest.raises(InvalidMessage, match=said):

@@ -109,7 +109,7 @@ def find_plugins() -> Installed:
         try:
             found[point.name] = _description(point, found)
         except ConfigError as error:
-            _log.warning("a plugin of package %s cannot be used: %s", _package(point), error)
+            _log.warning("a plugin of package %s cannot be used: %s", _package(point) or "(unknown)", error)
     return Installed(found, tuple(_packages(points)))
 
 
@@ -127,15 +127,22 @@ def _description(point: EntryPoint, found: Mapping[str, PluginDescription]) -> P
 
 
 def _packages(points: Sequence[EntryPoint]) -> list[Package]:
-    versions = {_package(point): point.dist.version for point in points if point.dist is not None}
+    versions = {name: point.dist.version or "" for point in points if (name := _package(point)) and point.dist}
     return [
         Package(name, version, tuple(point.name for point in points if _package(point) == name))
         for name, version in versions.items()
     ]
 
 
+def _rank(point: EntryPoint) -> tuple[bool, bool, str, str]:
+    """What comes with WebMACS is first; what is left of a package that was not installed to its end is last."""
+    package = _package(point)
+    return (package != OWN, not package, package, point.name)
+
+
 def _package(point: EntryPoint) -> str:
-    return "" if point.dist is None else point.dist.name
+    """Its name, if it has one."""
+    return (point.dist and point.dist.name) or ""
 
 
 def _load_stage(name: str, settings: Settings) -> Stage:
