@@ -101,9 +101,7 @@ def find_plugins() -> Installed:
 
     Of two that go by one id, it is the one that comes with WebMACS, or else that of the package whose name is first.
     """
-    points = sorted(
-        entry_points(group=PLUGINS), key=lambda point: (_package(point) != OWN, _package(point), point.name)
-    )
+    points = sorted(entry_points(group=PLUGINS), key=_rank)
     found: dict[str, PluginDescription] = {}
     for point in points:
         try:
