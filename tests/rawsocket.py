@@ -153,6 +153,10 @@ class RawSocket:
                     found += chunk
         return found
 
+    def at_end(self) -> bool:
+        """Whether the server has ended the connection, and all that it said has been read."""
+        return self._reader.at_eof() or self._writer.transport.is_closing()
+
     def cut(self) -> None:
         """Go without a word."""
         self._writer.transport.abort()

@@ -236,21 +236,33 @@ async def test_the_tls_lines_of_the_shipped_file_work(plant: Server, tmp_path: P
 async def test_clients_behind_nginx_are_counted_one_by_one_whatever_they_say(tmp_path: Path) -> None:
     directory, port = tmp_path / "nginx", free_port()
     directory.mkdir()
-    limits = {"trusted_proxies": ["127.0.0.1"], "requests_per_minute": 20}
+    limits = {"trusted_proxies": ["127.0.0.1"], "requests_per_minute": 20, "max_connections_per_address": 1}
     async with (
         furnished_server(f"sqlite:///{tmp_path / 'test.db'}", tmp_path, server=limits) as plant,
         proxied(shipped(plant.address, directory, port), directory, port) as proxy,
     ):
+        address = f"http://127.0.0.1:{proxy.port}"
 
-        async def status(client: str, said: str) -> int:
-            connector = aiohttp.TCPConnector(local_addr=(client, 0))
-            headers = {**plant.headers(), "X-Forwarded-For": said, "X-Real-IP": said}
-            url = f"http://127.0.0.1:{proxy.port}/api/v1/events"
-            async with (
-                aiohttp.ClientSession(connector=connector) as session,
-                session.get(url, headers=headers) as response,
-            ):
+        def client(address: str) -> aiohttp.ClientSession:
+            return aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(address, 0)))
+
+        def made_up(number: int) -> dict[str, str]:
+            said = f"198.51.100.{number}"
+            return {**plant.headers(), "X-Forwarded-For": said, "X-Real-IP": said}
+
+        async def status(session: aiohttp.ClientSession, number: int) -> int:
+            async with session.get(f"{address}/api/v1/events", headers=made_up(number)) as response:
                 return response.status
 
-        assert 429 in [await status("127.0.0.2", f"198.51.100.{number}") for number in range(40)]
-        assert await status("127.0.0.3", "127.0.0.2") == 200
+        held: list[aiohttp.ClientWebSocketResponse] = []
+
+        async def heard(session: aiohttp.ClientSession, number: int) -> aiohttp.WSMessage:
+            held.append(await session.ws_connect(f"{address}/ws/datapoints/stream", headers=made_up(number)))
+            return await held[-1].receive(timeout=5)
+
+        async with client("127.0.0.2") as one, client("127.0.0.3") as another:
+            assert 429 in [await status(one, number) for number in range(40)]
+            assert await status(another, 0) == 200
+            assert (await heard(one, 1)).type is WSMsgType.TEXT
+            assert (await heard(one, 2)).extra == "Too many connections from this address"
+            assert (await heard(another, 1)).type is WSMsgType.TEXT

@@ -133,7 +133,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     app[PARTS] = parts
     proxies = Proxies(settings.server.trusted_proxies)
     routes = Routes(app.router, auth, RequestLimit(settings.server, proxies, clock, metrics), catalog.changed)
-    doorkeeper = Doorkeeper(auth, hub, settings.server)
+    doorkeeper = Doorkeeper(auth, hub, proxies, settings.server)
     telemetry = Telemetry(doorkeeper, pipeline, clock, settings.server)
     stream = Stream(doorkeeper, catalog, latest)
     routes.add_socket("/ws/controller/telemetry", telemetry.handle)

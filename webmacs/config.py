@@ -63,10 +63,15 @@ class ServerSettings(Section):
     tls_key: Path | None = None
     allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
+    idle_timeout_s: Positive = 75.0
+    body_timeout_s: Positive = 60.0
     heartbeat_s: Positive = 30.0
     max_message_bytes: Count = 128 * 1024
     max_body_bytes: Count = 1024 * 1024
     max_connections: Count = 2000
+    max_connections_per_address: Count = 1500
+    max_connections_per_user: Count = 1500
+    max_refused: Count = 200
     requests_per_minute: Annotated[int, Field(ge=0)] = 12_000
     max_tracked_addresses: Count = 10_000
     client_buffer_bytes: Count = 256 * 1024

@@ -44,7 +44,7 @@ async def serving() -> AsyncIterator[Callable[[Any], Awaitable[str]]]:
         app = web.Application(middlewares=[errors_as_json])
         app.on_response_prepare.append(mark)
         app.router.add_get("/", handler)
-        runner = Runner(app, access_log=None)
+        runner = Runner(app, 75.0, access_log=None)
         runners.append(runner)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

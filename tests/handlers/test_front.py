@@ -11,7 +11,6 @@ from aiohttp import web
 
 from tests.plant import Server, furnished_server
 from tests.rawsocket import RawSocket, exchange
-from webmacs.handlers import front
 from webmacs.handlers.front import MAX_LINE_BYTES
 from webmacs.model import Role
 
@@ -110,11 +109,9 @@ async def test_what_goes_wrong_before_the_application_is_500_in_json(
 
 
 @pytest.mark.parametrize("said", [b"", HEAD])
-async def test_one_who_says_nothing_or_not_all_of_it_is_cut(
-    said: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(front, "IDLE_S", 0.2)
-    async with furnished_server(f"sqlite:///{tmp_path / 'test.db'}", tmp_path) as server:
+async def test_one_who_says_nothing_or_not_all_of_it_is_cut(said: bytes, tmp_path: Path) -> None:
+    url, times = f"sqlite:///{tmp_path / 'test.db'}", {"idle_timeout_s": 0.2}
+    async with furnished_server(url, tmp_path, server=times) as server:
         async with await RawSocket.connect(server.address) as connection:
             connection.write(said)
             assert await connection.ended() == b""
@@ -123,3 +120,39 @@ async def test_one_who_says_nothing_or_not_all_of_it_is_cut(
             assert await connection.ended() == b""
         await stream.send_json({"type": "ping"})
         assert await stream.receive_json(timeout=5) == {"type": "pong"}
+
+
+@pytest.mark.parametrize("path", ["/ws/datapoints/stream", "/api/v1/auth/login"])
+async def test_one_who_dribbles_the_head_is_cut(path: str, tmp_path: Path) -> None:
+    url, times = f"sqlite:///{tmp_path / 'test.db'}", {"idle_timeout_s": 0.5}
+    async with (
+        furnished_server(url, tmp_path, server=times) as server,
+        await RawSocket.connect(server.address) as connection,
+    ):
+        connection.write(f"GET {path} HTTP/1.1\r\nHost: a\r\n".encode())
+        assert await said_bit_by_bit(connection, b"X-A: a\r\n" * 1000) == b""
+
+
+async def test_one_who_dribbles_the_body_is_cut_with_408(tmp_path: Path) -> None:
+    url, times = f"sqlite:///{tmp_path / 'test.db'}", {"body_timeout_s": 0.5}
+    head = "POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n"
+    async with (
+        furnished_server(url, tmp_path, server=times) as server,
+        await RawSocket.connect(server.address) as connection,
+    ):
+        connection.write(f"{head}\r\n".encode())
+        answer = await said_bit_by_bit(connection, b" " * 8999)
+    assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert b"Connection: close\r\n" in answer
+    assert answer.endswith(b'{"detail": "Request Timeout"}')
+
+
+async def said_bit_by_bit(connection: RawSocket, rest: bytes) -> bytes:
+    """Never pause for long, and never come to the end; what the server says to that."""
+    answer = b""
+    for number in range(len(rest)):
+        connection.write(rest[number : number + 1])
+        answer += (heard := await connection.within(0.02))
+        if heard or connection.at_end():
+            return answer
+    raise AssertionError("the server listened to the end")

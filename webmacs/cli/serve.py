@@ -93,7 +93,8 @@ async def running(settings: Settings, app: web.Application | None = None) -> Asy
 
     """
     tls = tls_context(settings)
-    runner = Runner(app or build_app(settings), access_log_class=logs.AccessLogger)
+    idle_s = settings.server.idle_timeout_s
+    runner = Runner(app or build_app(settings), idle_s, access_log_class=logs.AccessLogger)
     try:
         await runner.setup()
         site = web.TCPSite(runner, settings.server.host, settings.server.port, ssl_context=tls, backlog=1024)

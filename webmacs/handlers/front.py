@@ -18,21 +18,20 @@ from webmacs.handlers.http import failure, from_http, mark
 _log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES: Final = 4 * MAX_TOKEN_LENGTH  # so that a long token is refused by us, with its reason
-IDLE_S: Final = 75.0  # longer than a proxy keeps an idle connection; also the time there is to send a request's head
 
 
 class Runner(web.AppRunner):
     """Serves an application as `web.AppRunner` does, with everything a client sees in our form.
 
-    `options` are those of `web.AppRunner`.
+    `idle_timeout_s` is also the time there is to send a request's head. `options` are those of `web.AppRunner`.
     """
 
-    def __init__(self, app: web.Application, **options: Any) -> None:
+    def __init__(self, app: web.Application, idle_timeout_s: float, **options: Any) -> None:
         super().__init__(
             app,
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_LINE_BYTES,
-            keepalive_timeout=IDLE_S,
+            keepalive_timeout=idle_timeout_s,
             shutdown_timeout=1.0,  # the sockets have been told and waited for by then
             **options,
         )

@@ -85,7 +85,7 @@ class Routes:
                 self._limit.admit(request)
             caller = None if needs is None else self._auth.authenticate(bearer(request), needs, scope)
             try:
-                return await endpoint.respond(request, caller)
+                return await endpoint.respond(request, caller, self._limit.body_timeout_s)
             except StorageUnavailable:
                 if method != hdrs.METH_GET:
                     self._undecided()
@@ -168,4 +168,7 @@ def failure(status: int, detail: str, headers: Mapping[istr, str] | None = None)
 def from_http(error: web.HTTPException) -> web.Response:
     """An error that aiohttp raised, as the contract has it. Its own text may repeat what the client sent."""
     allow = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else None
-    return failure(error.status, error.reason, headers=allow)
+    answer = failure(error.status, error.reason, headers=allow)
+    if error.status == HTTPStatus.REQUEST_TIMEOUT:
+        answer.force_close()  # what still comes would be taken for another request
+    return answer

@@ -1,4 +1,4 @@
-"""How often a client may ask, whoever it says it is."""
+"""How often a client may ask, whoever it says it is, and how long it may take to."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class RequestLimit:
     """Counts requests by the address they come from, before anything else of them is looked at."""
 
     def __init__(self, settings: ServerSettings, proxies: Proxies, clock: Clock, metrics: Metrics) -> None:
+        self.body_timeout_s = settings.body_timeout_s
         self._per_minute, self._proxies = settings.requests_per_minute, proxies
         self._buckets = Buckets(settings.requests_per_minute, settings.max_tracked_addresses, clock)
         self._refused = metrics.counter("requests_refused", "HTTP requests of clients that ask too often")

@@ -125,7 +125,7 @@ def _failures(endpoint: Endpoint) -> set[int]:
     if endpoint.limited:
         statuses.add(429)
     if endpoint.takes is not None:
-        statuses |= {400, 413, 422}
+        statuses |= {400, 408, 413, 422}
     if endpoint.asks is not None:
         statuses.add(422)
     if _PART.search(endpoint.path):

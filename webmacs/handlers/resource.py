@@ -9,6 +9,7 @@ from the same annotations, so it cannot say anything else.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import inspect
 import json
@@ -213,31 +214,36 @@ class Endpoint:
             return None
         return TypeAdapter(result)
 
-    async def respond(self, request: web.Request, caller: Identity | None) -> web.StreamResponse:
+    async def respond(self, request: web.Request, caller: Identity | None, body_timeout_s: float) -> web.StreamResponse:
         """Validate, call, answer. Raises `InvalidMessage` (422) and whatever guard and handler raise."""
         if self.guard is not None and caller is not None:
             looks = self.guard(caller, request)
             if looks is not None:
                 await looks
         query = None if self.asks is None else _valid(self.asks, dict(request.query))
-        body = None if self.takes is None else await self._body(request, self.takes)
+        body = None if self.takes is None else await self._body(request, self.takes, body_timeout_s)
         result = await self.handler(Call(request, caller, body, query))
         if self.gives is None:
             response: web.StreamResponse = result
             return response
         return web.Response(body=self.gives.dump_json(result), status=self.status, content_type="application/json")
 
-    async def _body(self, request: web.Request, model: type[BaseModel]) -> object:
-        body = await _json_object(request)
+    async def _body(self, request: web.Request, model: type[BaseModel], timeout_s: float) -> object:
+        body = await _json_object(request, timeout_s)
         return body if self._raw else _valid(model, body)
 
 
-async def _json_object(request: web.Request) -> dict[str, Any]:
-    """The body as a JSON object in UTF-8. Raises `InvalidMessage` (422), or 413 by aiohttp."""
+async def _json_object(request: web.Request, timeout_s: float) -> dict[str, Any]:
+    """The body as a JSON object in UTF-8. Raises `InvalidMessage` (422), 408 when it takes too long, 413 by aiohttp."""
     if request.content_type != "application/json":
         raise InvalidMessage("The body must be JSON, with Content-Type: application/json")
     try:
-        body = json.loads((await request.read()).decode())
+        async with asyncio.timeout(timeout_s):
+            raw = await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    try:
+        body = json.loads(raw.decode())
     except (ValueError, RecursionError):
         raise InvalidMessage("Invalid JSON") from None
     if not isinstance(body, dict):

@@ -26,8 +26,10 @@ from webmacs.auth import Authenticator, same_origin
 from webmacs.config import ServerSettings
 from webmacs.errors import AuthError
 from webmacs.handlers.http import bearer
-from webmacs.hub import CONTROLLER, FRONTEND, TRY_AGAIN_LATER, Client, Hub
+from webmacs.handlers.proxies import Proxies
+from webmacs.hub import TRY_AGAIN_LATER, Client, Hub
 from webmacs.model import Role, Scope
+from webmacs.places import Places
 
 _log = logging.getLogger(__name__)
 
@@ -138,9 +140,14 @@ class Socket:
         if self._conversation is not None and not self._conversation.expired():
             self._conversation.reschedule(now)
 
-    async def ended(self) -> None:
-        """Close if that has not happened yet, and see the peer off; afterwards the connection is gone for certain."""
+    async def ended(self, *, seen_off: bool = True) -> None:
+        """Close if that has not happened yet, and see the peer off; afterwards the connection is gone for certain.
+
+        `seen_off` False: it is not waited for, and may not come to read why.
+        """
         self.close(WSCloseCode.OK, "")
+        if not seen_off:
+            self._deadline = 0.0
         try:
             if not self._transport.is_closing():
                 self._request.protocol.close()  # what still comes is dropped, not parsed
@@ -203,10 +210,14 @@ Converse = Callable[[Client, Socket], Awaitable[None]]
 
 
 class Doorkeeper:
-    """Lets clients in: origin, number of connections, token, role, in this order; and sees them off."""
+    """Lets clients in, and sees them off: origin, number of connections, token, role, those of the user, in this order.
 
-    def __init__(self, auth: Authenticator, hub: Hub, settings: ServerSettings) -> None:
-        self._auth, self._hub, self._settings = auth, hub, settings
+    A client has its place until its connection is gone.
+    """
+
+    def __init__(self, auth: Authenticator, hub: Hub, proxies: Proxies, settings: ServerSettings) -> None:
+        self._auth, self._hub, self._proxies, self._settings = auth, hub, proxies, settings
+        self._places = Places(settings)
 
     async def welcome(
         self,
@@ -226,31 +237,37 @@ class Doorkeeper:
         if origin is not None and not same_origin(origin, host, self._settings.allowed_origins):
             raise web.HTTPForbidden(reason="Origin not allowed")
         socket = await Socket.accept(request, self._settings, entrance.max_message_bytes)
-        client = self._admit(request, socket, entrance, wanted)
+        address = self._proxies.client(request)
+        client = self._admit(request, address, socket, entrance, wanted)
         if client is None:
-            await socket.ended()
+            with self._places.way_out() as seen_off:
+                await socket.ended(seen_off=seen_off)
             return socket.response
-        self._hub.join(entrance.group, client)
-        try:
-            async with socket.conversation():
-                await converse(client, socket)
-            await socket.ended()
-        finally:
-            self._hub.leave(client)
+        with self._places.place(address, client.identity.user.id):
+            self._hub.join(entrance.group, client)
+            try:
+                async with socket.conversation():
+                    await converse(client, socket)
+                await socket.ended()
+            finally:
+                self._hub.leave(client)
         return socket.response
 
     def _admit(
-        self, request: web.Request, socket: Socket, entrance: Entrance, wanted: frozenset[str] | None
+        self, request: web.Request, address: str, socket: Socket, entrance: Entrance, wanted: frozenset[str] | None
     ) -> Client | None:
         """A client for the hub; None for one who is refused, and has been told."""
-        if self._hub.size(CONTROLLER) + self._hub.size(FRONTEND) >= self._settings.max_connections:
-            socket.close(TRY_AGAIN_LATER, "Too many connections")
+        if refusal := self._places.refusal(address):
+            socket.close(TRY_AGAIN_LATER, refusal)
             return None
         try:
             token = request.query.get("token") or bearer(request)
             identity = self._auth.authenticate(token, entrance.needs, entrance.scope)
         except AuthError as error:
             socket.close(WSCloseCode.POLICY_VIOLATION, error.reason)
+            return None
+        if refusal := self._places.refusal(address, identity.user.id):
+            socket.close(TRY_AGAIN_LATER, refusal)
             return None
         return Client(
             socket,
