@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.plant import settings_for
 from tests.storage.rows import DAY, SECOND, T0, commit, new_event, reading, snapshot
+from webmacs.extensions import load_storage
 from webmacs.model import Datapoint, Event, Reading
 from webmacs.storage import records, rollups
 from webmacs.storage.base import Row, Storage
@@ -64,23 +67,68 @@ async def test_each_minute_tells_how_many_and_the_smallest_and_the_largest(stora
     assert await noted(storage) == 0
 
 
-async def test_a_reading_that_is_stored_in_time_is_not_noted_and_a_late_one_is(storage: Storage) -> None:
+async def test_a_reading_is_noted_when_its_minute_is_rolled_up_already_and_else_not(storage: Storage) -> None:
     event = await new_event(storage)
-    now_us = time.time_ns() // 1000
-    await storage.append(await commit(storage, 1, [reading(1.0, event, now_us)]))
-    assert await noted(storage) == 0
-    late = [reading(1.0, event, now_us - 10 * MINUTE_US + n) for n in range(3)]
-    await storage.append(await commit(storage, 2, [reading(2.0, event, now_us), *late]))
+    await caught_up(storage, T0 + 10 * MINUTE_US + LAG_US)
+    late = [reading(1.0, event, T0 + n * MINUTE_US + n) for n in range(3, 13)]
+    await storage.append(await commit(storage, 1, late))
     found = await storage.fetch("SELECT event_id, start_us FROM rollup_gaps ORDER BY start_us")
-    assert set(found) == {(event.id, minute(one.time_us)) for one in late}
+    assert found == [(event.id, T0 + n * MINUTE_US) for n in range(3, 10)]
 
 
-async def test_a_reading_before_what_is_rolled_up_is_noted_also_when_the_clock_was_set_back(storage: Storage) -> None:
+async def test_a_reading_is_noted_also_when_the_clock_was_set_back(storage: Storage) -> None:
     event = await new_event(storage)
     now_us = time.time_ns() // 1000
-    storage.rolled_us = minute(now_us) + MINUTE_US
+    await caught_up(storage, now_us + DAY)
     await storage.append(await commit(storage, 1, [reading(1.0, event, now_us)]))
     assert await storage.fetch("SELECT event_id, start_us FROM rollup_gaps") == [(event.id, minute(now_us))]
+
+
+async def test_a_process_that_knows_nothing_of_rollups_notes_what_it_stores_late(
+    storage: Storage, storage_url: str, tmp_path: Path
+) -> None:
+    event = await new_event(storage)
+    await caught_up(storage)
+    other = load_storage(settings_for(storage_url, tmp_path))
+    await other.open()
+    try:
+        await other.append(await commit(other, 1, [reading(1.0, event, T0)]))
+    finally:
+        await other.close()
+    assert await noted(storage) == 1
+    await caught_up(storage)
+    assert [row[2] for row in await rolled(storage)] == [1]
+
+
+async def test_an_import_of_much_that_is_old_has_everything_rolled_up_in_order_again(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "MANY_GAPS", 50)
+    monkeypatch.setattr(rollups, "WITHDRAWN", 7)
+    events = [await new_event(storage, name) for name in "ab"]
+    before = scattered(events, 500, seed=1)
+    await storage.append(await commit(storage, 1, before))
+    await caught_up(storage)
+    imported = scattered(events, 500, seed=2)
+    done = await commit(storage, 2, imported)
+    await storage.append(done)
+    assert await noted(storage) > 50
+    await caught_up(storage)
+    assert await noted(storage) == 0
+    assert await rolled(storage) == expected([*before, *imported], done.first_id - len(before))
+
+
+async def test_what_was_measured_before_1970_is_rolled_up_however_much_it_is(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "MANY_GAPS", 5)
+    monkeypatch.setattr(rollups, "GAPS", 4)
+    event = await new_event(storage)
+    readings = [reading(float(n), event, -(10**15) + n * MINUTE_US) for n in range(30)]
+    done = await commit(storage, 1, readings)
+    await storage.append(done)
+    await caught_up(storage)
+    assert await rolled(storage) == expected(readings, done.first_id)
 
 
 async def test_what_comes_late_or_goes_is_made_good(storage: Storage) -> None:

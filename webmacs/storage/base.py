@@ -52,6 +52,9 @@ class Storage(abc.ABC):
     rolled_us: int = 0
     """Up to when readings are rolled up, as far as this process knows; see `webmacs.storage.rollups`."""
 
+    noted_us: int = 0
+    """Up to when the minutes of readings that come late are noted; the same."""
+
     def __init__(self, settings: StorageSettings, url: str) -> None:
         """`url` is `settings.url`, relative paths resolved."""
         self.settings = settings

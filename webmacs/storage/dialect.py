@@ -14,16 +14,25 @@ ROLLED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one backend writes three things.
+    """How one backend writes it.
 
     `time_us`: the column `time` of a reading, in microseconds since the epoch. `moment(sql)`: the other way round,
-    what `time` is compared with. `rolled(points, keys)`: a query for the columns `keys` and then `ROLLED`, of the
-    smallest and the largest of each group of `points`, a query for `keys`, value, time_us, id and experiment_id.
+    what `time` is compared with. `each(condition)`: a join with the readings `d` for which it holds, from the index for
+    each row of what comes before, whatever a planner thinks. `rolled(points, keys)`: a query for the columns `keys` and
+    then `ROLLED`, of the smallest and the largest of each group of `points`, a query for `keys`, value, time_us, id and
+    experiment_id. `shared`: what keeps a row that was read from being changed until the transaction ends.
     """
 
     time_us: str
     moment: Callable[[str], str]
+    each: Callable[[str], str]
     rolled: Callable[[str, str], str]
+    shared: str
+
+    def between(self, from_us: str, until_us: str, event_id: str) -> str:
+        """The condition of the readings `d` of an event from one time until before another; all three are SQL."""
+        time = f"d.time >= {self.moment(from_us)} AND d.time < {self.moment(until_us)}"
+        return f"d.event_id = {event_id} AND {time}"
 
 
 def _rolled_sqlite(points: str, keys: str) -> str:
@@ -56,9 +65,17 @@ def _rolled_postgresql(points: str, keys: str) -> str:
     )
 
 
-SQLITE: Final = Dialect("time", lambda sql: sql, _rolled_sqlite)
+SQLITE: Final = Dialect(
+    "time",
+    lambda sql: sql,
+    lambda condition: f"CROSS JOIN datapoints AS d ON {condition}",
+    _rolled_sqlite,
+    "",
+)
 POSTGRESQL: Final = Dialect(
     "(extract(epoch FROM time) * 1000000)::bigint",
     lambda sql: f"('epoch'::timestamptz + ({sql}) * interval '1 microsecond')",
+    lambda condition: f"CROSS JOIN LATERAL (SELECT * FROM datapoints AS d WHERE {condition} OFFSET 0) AS d",
     _rolled_postgresql,
+    "FOR SHARE",
 )

@@ -74,8 +74,8 @@ async def page(storage: Storage, snapshot: Snapshot, now_us: int, *, offset: int
             break
     dialect = storage.dialect
     rows = await storage.fetch(
-        f"SELECT d.id, d.event_id, {dialect.time_us}, d.value, d.experiment_id FROM events AS e JOIN datapoints AS d"
-        f" ON d.event_id = e.id AND d.time >= {dialect.moment(':from_us')} AND d.time < {dialect.moment(':until_us')}"
+        f"SELECT d.id, d.event_id, {dialect.time_us}, d.value, d.experiment_id FROM events AS e"
+        f" {dialect.each(dialect.between(':from_us', ':until_us', 'e.id'))}"
         " ORDER BY d.time DESC, d.id DESC LIMIT :limit OFFSET :offset",
         from_us=from_us,
         until_us=until_us,
@@ -87,16 +87,12 @@ async def page(storage: Storage, snapshot: Snapshot, now_us: int, *, offset: int
 
 async def total(storage: Storage) -> int:
     """How many readings there are."""
-    moment = storage.dialect.moment
     noted = "(SELECT DISTINCT event_id, start_us FROM rollup_gaps WHERE start_us < :rolled_us)"
     rows = await storage.fetch(
         "SELECT (SELECT coalesce(sum(count), 0) FROM rollups),"
         f" (SELECT coalesce(sum(r.count), 0) FROM {noted} AS n JOIN rollups AS r USING (event_id, start_us)),"
-        f" (SELECT count(*) FROM {noted} AS n JOIN events AS e ON e.id = n.event_id JOIN datapoints AS d"
-        " ON d.event_id = n.event_id"
-        f" AND d.time >= {moment('n.start_us')} AND d.time < {moment(f'n.start_us + {MINUTE_US}')}),"
-        " (SELECT count(*) FROM events AS e JOIN datapoints AS d ON d.event_id = e.id"
-        f" AND d.time >= {moment(':rolled_us')})",
+        f" (SELECT count(*) FROM {noted} AS n JOIN events AS e ON e.id = n.event_id {_of_minute(storage)}),"
+        f" (SELECT count(*) FROM events AS e {_of_event(storage, ':rolled_us', str(END_US))})",
         rolled_us=storage.rolled_us,
     )
     rolled, inexact, mended, since = map(int, rows[0])
@@ -144,7 +140,7 @@ async def remove(storage: Storage, key: Key) -> bool:
     row: dict[str, Scalar] = {"event_id": key.event_id, "time_us": key.time_us, "id": key.id}
     time = storage.dialect.moment(":time_us")
     removed = await storage.write(
-        note([(key.event_id, minute(key.time_us))]),
+        *note(storage, [(key.event_id, minute(key.time_us))]),
         Write(f"DELETE FROM datapoints WHERE event_id = :event_id AND time = {time} AND id = :id", (row,)),
     )
     return removed > 0
@@ -166,13 +162,22 @@ async def _minutes(storage: Storage, now_us: int) -> AsyncIterator[tuple[int, in
         until_us, look_us = from_us, 4 * look_us
 
 
-def _raw(storage: Storage, from_us: str, until_us: str, event_id: str = ":event_id") -> str:
+def _raw(storage: Storage, from_us: str, until_us: str) -> str:
     """The readings of an event from one time until before another."""
-    moment = storage.dialect.moment
     return (
         f"SELECT d.id, d.event_id, {storage.dialect.time_us} AS time_us, d.value, d.experiment_id FROM datapoints AS d"
-        f" WHERE d.event_id = {event_id} AND d.time >= {moment(from_us)} AND d.time < {moment(until_us)}"
+        f" WHERE {storage.dialect.between(from_us, until_us, ':event_id')}"
     )
+
+
+def _of_event(storage: Storage, from_us: str, until_us: str) -> str:
+    """A join of events `e` with their readings `d` from one time until before another."""
+    return storage.dialect.each(storage.dialect.between(from_us, until_us, "e.id"))
+
+
+def _of_minute(storage: Storage) -> str:
+    """A join of noted minutes `n` with their readings `d`."""
+    return storage.dialect.each(storage.dialect.between("n.start_us", f"n.start_us + {MINUTE_US}", "n.event_id"))
 
 
 def _extremes(rollups: str) -> str:
@@ -186,7 +191,6 @@ def _extremes(rollups: str) -> str:
 
 def _by_rollups(storage: Storage) -> str:
     """What may be the smallest or the largest: of whole minutes from `head_us` to `tail_us` the rollups, else all."""
-    moment, time_us = storage.dialect.moment, storage.dialect.time_us
     exact = (
         "(SELECT * FROM rollups AS r WHERE r.event_id = :event_id AND r.start_us >= :head_us"
         f" AND r.start_us < :tail_us AND {_NOT_NOTED})"
@@ -197,9 +201,8 @@ def _by_rollups(storage: Storage) -> str:
     )
     return (
         f"{_extremes(exact)}"
-        f" UNION ALL SELECT d.id, d.event_id, {time_us}, d.value, d.experiment_id FROM {noted} AS n"
-        f" JOIN datapoints AS d ON d.event_id = n.event_id"
-        f" AND d.time >= {moment('n.start_us')} AND d.time < {moment(f'n.start_us + {MINUTE_US}')}"
+        f" UNION ALL SELECT d.id, d.event_id, {storage.dialect.time_us}, d.value, d.experiment_id"
+        f" FROM {noted} AS n {_of_minute(storage)}"
         f" UNION ALL {_raw(storage, ':from_us', ':head_us')}"
         f" UNION ALL {_raw(storage, ':tail_us', ':until_us')}"
     )
@@ -207,17 +210,14 @@ def _by_rollups(storage: Storage) -> str:
 
 def _counts(storage: Storage) -> str:
     """The minutes from `from_us` on that have readings, and how many, the newest first; to `tail_us` by the rollups."""
-    moment, time_us = storage.dialect.moment, storage.dialect.time_us
     noted = "(SELECT DISTINCT event_id, start_us FROM rollup_gaps WHERE start_us >= :from_us AND start_us < :tail_us)"
     return (
         "SELECT start_us, sum(count) FROM ("
         "SELECT r.start_us, r.count FROM rollups AS r JOIN events AS e ON e.id = r.event_id"
         f" WHERE r.start_us >= :from_us AND r.start_us < :tail_us AND {_NOT_NOTED}"
         f" UNION ALL SELECT n.start_us, count(*) FROM {noted} AS n JOIN events AS e ON e.id = n.event_id"
-        f" JOIN datapoints AS d ON d.event_id = n.event_id"
-        f" AND d.time >= {moment('n.start_us')} AND d.time < {moment(f'n.start_us + {MINUTE_US}')} GROUP BY n.start_us"
-        f" UNION ALL SELECT {time_us} / {MINUTE_US} * {MINUTE_US} AS start_us, count(*) FROM events AS e"
-        " JOIN datapoints AS d ON d.event_id = e.id"
-        f" AND d.time >= {moment(':tail_us')} AND d.time < {moment(':until_us')} GROUP BY 1"
+        f" {_of_minute(storage)} GROUP BY n.start_us"
+        f" UNION ALL SELECT {storage.dialect.time_us} / {MINUTE_US} * {MINUTE_US} AS start_us, count(*)"
+        f" FROM events AS e {_of_event(storage, ':tail_us', ':until_us')} GROUP BY 1"
         ") AS minutes GROUP BY start_us ORDER BY start_us DESC"
     )

@@ -25,7 +25,7 @@ from webmacs.storage.base import Commit, Row, Storage, check_changes
 from webmacs.storage.bulk import plain
 from webmacs.storage.connections import Address, Connections, StoredAlready, cut, our_errors
 from webmacs.storage.dialect import POSTGRESQL
-from webmacs.storage.rollups import LATE_US, late_minutes
+from webmacs.storage.rollups import late
 from webmacs.tasks import end
 
 _log = logging.getLogger(__name__)
@@ -140,8 +140,7 @@ class PostgresStorage(Storage):
                 statements = [f"SELECT webmacs_claim('{self.run}', {commit.seq})"]
                 if commit.readings:
                     statements.append(_insert(commit.first_id, commit.readings))
-                    late_us = max(time.time_ns() // 1000 - LATE_US, self.rolled_us)
-                    statements += self._filled(cursor, late_minutes(commit.readings, late_us))
+                    statements += [write.statement for write in late(self, commit.readings, time.time_ns() // 1000)]
                 for record in commit.batches:
                     numbers = (record.accepted, record.invalid, record.unlinked, record.skewed, record.time_us)
                     statements.append(cursor.mogrify(_REMEMBER, (*record.key, record.digest, *numbers)).decode())

@@ -2,8 +2,8 @@
 
 They are why ten days are shown at once whatever the number of readings. They follow from the readings, some time
 behind: `Rollups` makes those of the minutes that are over, and again those of which a reading came late or was deleted.
-Every `append` finds out which of its readings come late, and notes their minutes in the same transaction. So what is
-rolled up and not noted is exact, whoever wrote it.
+Of minutes that are rolled up, or are just being, every reading that comes late is noted in the transaction that stores
+it. So what is rolled up and not noted is exact, whoever wrote it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from webmacs.errors import Conflict, StorageError
@@ -22,16 +22,23 @@ from webmacs.storage.dialect import ROLLED
 _log = logging.getLogger(__name__)
 
 MINUTE_US: Final = 60_000_000
-LATE_US: Final = 20_000_000  # a reading that is older than this when it is stored is noted
+LATE_US: Final = 20_000_000  # a reading that is not older than this when it is stored is of no minute that is rolled up
 LAG_US: Final = 60_000_000  # how long after its end a minute is rolled up: time for a commit that began before
-GAPS: Final = 500  # noted minutes in one step
+GAPS: Final = 500  # noted minutes that are rolled up again in one step
+MANY_GAPS: Final = 10_000  # when it is quicker to roll up everything from the first of them on
+WITHDRAWN: Final = 20_000  # rollups removed in one transaction
+TEXT: Final = 5_000  # minutes in one statement
 LONG_US: Final = 3600 * 1_000_000  # a stretch of which it is worth asking where its first reading is
 MAX_STEP_US: Final = 86_400 * 1_000_000
 SLOW_S, QUICK_S = 0.2, 0.05
 
-_ADVANCE: Final = "UPDATE rollup_state SET rolled_until_us = :end_us WHERE rolled_until_us = :from_us"
 KEYS: Final = "event_id, start_us"
 COLUMNS: Final = f"{KEYS}, {', '.join(ROLLED)}"
+_ROLLED: Final = "UPDATE rollup_state SET rolled_until_us = :to_us WHERE rolled_until_us = :from_us"
+_NOTED: Final = "UPDATE rollup_state SET noted_until_us = :to_us WHERE noted_until_us < :to_us"
+_WITHDRAWN: Final = (
+    "UPDATE rollup_state SET rolled_until_us = :to_us, noted_until_us = :to_us WHERE rolled_until_us = :from_us"
+)
 
 
 def minute(time_us: int) -> int:
@@ -39,22 +46,28 @@ def minute(time_us: int) -> int:
     return time_us // MINUTE_US * MINUTE_US
 
 
-def late_minutes(readings: Iterable[Reading], before_us: int) -> Write:
-    """Note the minutes of the readings measured before that time; part of the transaction that stores them."""
-    found = {(reading.event.id, minute(reading.time_us)) for reading in readings if reading.time_us < before_us}
-    return note(sorted(found))
+def late(storage: Storage, readings: Iterable[Reading], now_us: int) -> list[Write]:
+    """Note the minutes of the readings that come late; part of the transaction that stores them."""
+    before_us = max(now_us - LATE_US, storage.noted_us)
+    return note(storage, {(event.id, minute(time_us)) for event, time_us, _, _ in readings if time_us < before_us})
 
 
-def note(minutes: Iterable[tuple[int, int]]) -> Write:
-    """Note minutes, each with its event's id, to be rolled up again.
+def note(storage: Storage, minutes: Collection[tuple[int, int]]) -> list[Write]:
+    """Note those of some minutes, each with its event's id, that are rolled up, or are just being.
 
-    A row each time, so that what is noted while it is being rolled up is not taken for done.
+    A new row each time, so that what is noted while it is being rolled up is not taken for done. Until the transaction
+    ends, no more minutes begin to be rolled up: what it stores is seen by whoever does that.
     """
-    return Write(
-        "INSERT INTO rollup_gaps (event_id, start_us) VALUES (:event_id, :start_us)",
-        tuple({"event_id": event_id, "start_us": start_us} for event_id, start_us in minutes),
-        bulk=True,
-    )
+    ordered = sorted(minutes)
+    return [
+        Write(
+            f"WITH state AS (SELECT noted_until_us FROM rollup_state {storage.dialect.shared}),"
+            f" late ({KEYS}) AS (VALUES {_values(ordered[start : start + TEXT])})"
+            f" INSERT INTO rollup_gaps ({KEYS}) SELECT event_id, start_us FROM state CROSS JOIN late"
+            " WHERE start_us < noted_until_us"
+        )
+        for start in range(0, len(ordered), TEXT)
+    ]
 
 
 def forget(event_id: int, limit: int) -> Write:
@@ -82,10 +95,6 @@ class Rollups:
         self._storage = storage
         self._step_us = MINUTE_US
 
-    async def load(self) -> None:
-        """Find out how far they are. Before the first `append`, which is to know what is late."""
-        ((self._storage.rolled_us,),) = await self._storage.fetch("SELECT rolled_until_us FROM rollup_state")
-
     async def follow(self, now_us: Callable[[], int], interval_s: float) -> None:
         """Keep up with what is measured, looking that often. Runs until cancelled."""
         while True:
@@ -100,106 +109,156 @@ class Rollups:
                 _log.exception("rolling up readings failed; it goes on the next time")
             await asyncio.sleep(pause_s)
 
+    async def load(self) -> None:
+        """Find out how far they are. Before the first `append`, which is to know what is late."""
+        storage = self._storage
+        ((storage.rolled_us, storage.noted_us),) = await storage.fetch(
+            "SELECT rolled_until_us, noted_until_us FROM rollup_state"
+        )
+
     async def advance(self, now_us: int) -> bool:
         """Take one step; whether there is more to do at once. Raises `StorageError`; the next call tries again."""
         await self.load()
         due_us = minute(now_us - LAG_US)
-        if self._storage.rolled_us > max(due_us, now_us):  # the clock was wrong, and has been set back
-            await self._withdraw(due_us)
         try:
+            if self._storage.rolled_us > now_us:  # the clock was wrong, and has been set back
+                await self._withdraw(due_us)
             noted = await self._mend()
             return await self._extend(due_us) or noted
         except Conflict:
             _log.debug("another server is rolling up the same readings")
             return False
 
-    async def _withdraw(self, to_us: int) -> None:
-        row: dict[str, Scalar] = {"to_us": to_us}
-        await self._storage.write(
-            Write("DELETE FROM rollups WHERE start_us >= :to_us", (row,)),
-            Write("UPDATE rollup_state SET rolled_until_us = :to_us", (row,)),
-        )
-        self._storage.rolled_us = to_us
-
     async def _mend(self) -> bool:
         """Roll up again what was noted of the minutes that have been rolled up; whether there is more of it."""
-        rows = await self._storage.fetch(
-            "SELECT id FROM rollup_gaps WHERE start_us < :rolled_us ORDER BY id LIMIT :limit",
-            rolled_us=self._storage.rolled_us,
-            limit=GAPS,
+        storage = self._storage
+        rows = await storage.fetch(
+            f"SELECT id, {KEYS} FROM rollup_gaps WHERE start_us < :rolled_us ORDER BY id LIMIT :limit",
+            rolled_us=storage.rolled_us,
+            limit=MANY_GAPS + 1,
         )
+        if len(rows) > MANY_GAPS and min(start_us for *_, start_us in rows) >= 0:  # before 1970 nothing is in order
+            await self._begin_anew()
+            return True
         if not rows:
             return False
-        noted = f"SELECT DISTINCT event_id, start_us FROM rollup_gaps WHERE id IN ({','.join(str(i) for (i,) in rows)})"
-        dialect = self._storage.dialect
-        points = (
-            f"SELECT g.event_id, g.start_us, d.value, {dialect.time_us} AS time_us, d.id, d.experiment_id"
-            f" FROM ({noted}) AS g JOIN events AS e ON e.id = g.event_id"
-            f" JOIN datapoints AS d ON d.event_id = g.event_id"
-            f" AND d.time >= {dialect.moment('g.start_us')} AND d.time < {dialect.moment(f'g.start_us + {MINUTE_US}')}"
-        )
-        await self._storage.derive(
+        now = rows[:GAPS]
+        minutes: dict[int, set[int]] = {}
+        for _, event_id, start_us in now:
+            minutes.setdefault(event_id, set()).add(start_us)
+        await storage.derive(
             "rollups",
             COLUMNS,
-            dialect.rolled(points, KEYS),
+            self._query(
+                f"(WITH noted ({KEYS}) AS (VALUES {_values({(event_id, start_us) for _, event_id, start_us in now})})"
+                " SELECT noted.* FROM noted JOIN events AS e ON e.id = event_id)",
+                storage.dialect.between("n.start_us", f"n.start_us + {MINUTE_US}", "n.event_id"),
+                "n.start_us",
+            ),
             {},
-            before=[Write(f"DELETE FROM rollups WHERE (event_id, start_us) IN ({noted})")],
-            after=[Write("DELETE FROM rollup_gaps WHERE id = :id", tuple({"id": number} for (number,) in rows))],
+            before=[
+                Write(f"DELETE FROM rollups WHERE event_id = {event_id} AND start_us IN ({_list(starts)})")
+                for event_id, starts in minutes.items()
+            ],
+            after=[Write(f"DELETE FROM rollup_gaps WHERE id IN ({_list(number for number, *_ in now)})")],
         )
-        return len(rows) == GAPS
+        return len(rows) > GAPS
 
     async def _extend(self, due_us: int) -> bool:
         """Roll up the next minutes; whether there are more that are over."""
-        from_us = self._storage.rolled_us
+        storage, from_us = self._storage, self._storage.rolled_us
         if from_us >= due_us:
             return False
-        begin_us = from_us
-        if due_us - from_us > LONG_US:
-            begin_us = await self._first_reading(from_us, due_us)
-        end_us = min(due_us, begin_us + self._step_us)
-        dialect = self._storage.dialect
-        points = (
-            f"SELECT d.event_id, {dialect.time_us} / {MINUTE_US} * {MINUTE_US} AS start_us, d.value,"
-            f" {dialect.time_us} AS time_us, d.id, d.experiment_id"
-            " FROM events AS e JOIN datapoints AS d ON d.event_id = e.id"
-            f" AND d.time >= {dialect.moment(':begin_us')} AND d.time < {dialect.moment(':end_us')}"
-        )
-        row: dict[str, Scalar] = {"begin_us": begin_us, "end_us": end_us, "from_us": from_us}
+        begin_us = await self._first_reading(from_us, due_us) if due_us - from_us > LONG_US else from_us
+        to_us = min(due_us, begin_us + self._step_us)
+        row: dict[str, Scalar] = {"from_us": from_us, "begin_us": begin_us, "to_us": to_us}
         began = time.monotonic()
-        await self._storage.derive(
+        await storage.write(Write(_NOTED, (row,)))
+        storage.noted_us = max(storage.noted_us, to_us)
+        await storage.derive(
             "rollups",
             COLUMNS,
-            dialect.rolled(points, KEYS),
+            self._query(
+                "(SELECT id AS event_id FROM events)",
+                storage.dialect.between(":begin_us", ":to_us", "n.event_id"),
+                f"{storage.dialect.time_us} / {MINUTE_US} * {MINUTE_US}",
+            ),
             row,
-            before=[Write("DELETE FROM rollups WHERE start_us >= :begin_us AND start_us < :end_us", (row,))],
-            after=[
-                Write(
-                    "UPDATE rollup_state SET rolled_until_us = :end_us WHERE rolled_until_us = :from_us",
-                    (row,),
-                    changes=1,
-                )
-            ],
+            before=[Write("DELETE FROM rollups WHERE start_us >= :begin_us AND start_us < :to_us", (row,))],
+            after=[Write(_ROLLED, (row,), changes=1)],
         )
+        storage.rolled_us = to_us
         self._adapt(time.monotonic() - began)
-        self._storage.rolled_us = end_us
-        if due_us - end_us > LONG_US:
-            _log.info("rolling up what was measured before: %s of readings done", to_datetime(end_us))
-        return end_us < due_us
+        if due_us - to_us > LONG_US:
+            _log.info("rolling up what was measured before: done until %s", to_datetime(to_us))
+        return to_us < due_us
+
+    def _query(self, outer: str, condition: str, start_us: str) -> str:
+        """The rollups of the readings that belong to some rows `n`, which have an `event_id`."""
+        dialect = self._storage.dialect
+        points = (
+            f"SELECT d.event_id, {start_us} AS start_us, d.value, {dialect.time_us} AS time_us, d.id, d.experiment_id"
+            f" FROM {outer} AS n {dialect.each(condition)}"
+        )
+        return dialect.rolled(points, KEYS)
 
     async def _first_reading(self, from_us: int, due_us: int) -> int:
         """The minute of the first reading from then on; the last minute that is due if there is none before."""
         dialect = self._storage.dialect
-        first = (
-            f"SELECT min(time) AS time FROM datapoints WHERE event_id = e.id AND time >= {dialect.moment(':from_us')}"
-        )
+        later = f"time >= {dialect.moment(':from_us')}"
         ((first_us,),) = await self._storage.fetch(
-            f"SELECT min({dialect.time_us}) FROM (SELECT ({first}) AS time FROM events AS e) AS firsts",
+            f"SELECT min({dialect.time_us}) FROM"
+            f" (SELECT (SELECT min(time) FROM datapoints WHERE event_id = e.id AND {later}) AS time FROM events AS e)"
+            " AS firsts",
             from_us=from_us,
         )
         return due_us if first_us is None else max(from_us, min(minute(first_us), due_us))
+
+    async def _begin_anew(self) -> None:
+        """So many minutes are noted, by an import of much that is old, that they are rolled up in order again."""
+        ((first_us, last_id),) = await self._storage.fetch(
+            "SELECT min(start_us), max(id) FROM rollup_gaps WHERE start_us >= 0"
+        )
+        _log.info("many readings came late: rolling up all from %s on", to_datetime(first_us))
+        await self._withdraw(first_us)
+        row: dict[str, Scalar] = {"to_us": self._storage.rolled_us, "last_id": last_id, "limit": WITHDRAWN}
+        done = Write(
+            "DELETE FROM rollup_gaps WHERE id IN"
+            " (SELECT id FROM rollup_gaps WHERE start_us >= :to_us AND id <= :last_id LIMIT :limit)",
+            (row,),
+        )
+        while await self._storage.write(done):
+            continue
+
+    async def _withdraw(self, to_us: int) -> None:
+        """Take back what is rolled up from then on, the newest first, so that at any time what is left is exact."""
+        storage = self._storage
+        while storage.rolled_us > to_us:
+            ((some_us,),) = await storage.fetch(
+                "SELECT min(start_us) FROM (SELECT start_us FROM rollups WHERE start_us >= :to_us"
+                " ORDER BY start_us DESC LIMIT :limit) AS newest",
+                to_us=to_us,
+                limit=WITHDRAWN,
+            )
+            from_us, step_us = storage.rolled_us, to_us if some_us is None else min(some_us, storage.rolled_us)
+            storage.rolled_us = storage.noted_us = step_us
+            row: dict[str, Scalar] = {"from_us": from_us, "to_us": step_us}
+            await storage.write(
+                Write("DELETE FROM rollups WHERE start_us >= :to_us", (row,)), Write(_WITHDRAWN, (row,), changes=1)
+            )
+            if some_us is None:
+                return
 
     def _adapt(self, took_s: float) -> None:
         if took_s > SLOW_S:
             self._step_us = max(minute(self._step_us // 2), MINUTE_US)
         elif took_s < QUICK_S:
             self._step_us = min(2 * self._step_us, MAX_STEP_US)
+
+
+def _values(minutes: Iterable[tuple[int, int]]) -> str:
+    return ", ".join(f"({event_id}, {start_us})" for event_id, start_us in minutes)
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))

@@ -26,7 +26,7 @@ from webmacs.storage import migrate
 from webmacs.storage.base import Commit, Row, Storage, check_changes
 from webmacs.storage.bulk import plain
 from webmacs.storage.dialect import SQLITE
-from webmacs.storage.rollups import LATE_US, late_minutes
+from webmacs.storage.rollups import late
 from webmacs.storage.workers import Workers, our_errors, transaction
 from webmacs.tasks import end
 
@@ -259,7 +259,8 @@ class SqliteStorage(Storage):
             claim = db.execute(_CLAIM, (self.run, commit.seq, now_us))
             if claim.rowcount == 0:
                 return  # an earlier attempt got through
-            _run(db, late_minutes(commit.readings, max(now_us - LATE_US, self.rolled_us)))
+            for write in late(self, commit.readings, now_us):
+                _run(db, write)
             most = db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // COLUMNS
             for start in range(0, len(commit.readings), most):
                 readings = commit.readings[start : start + most]

@@ -38,6 +38,7 @@ CREATE INDEX widgets_event ON widgets (event_id);
 
 -- The readings of an event in one minute: how many, the smallest, the largest, each with its own time and id. True for
 -- each minute before `rolled_until_us`, but for those that `rollup_gaps` names, of which readings came late or went.
+-- Who stores or deletes a reading of a minute before `noted_until_us` names it there, in the same transaction.
 CREATE TABLE rollups (
     event_id integer NOT NULL,
     start_us bigint NOT NULL,
@@ -61,5 +62,5 @@ CREATE TABLE rollup_gaps (
 );
 CREATE INDEX rollup_gaps_event ON rollup_gaps (event_id, start_us);
 
-CREATE TABLE rollup_state (rolled_until_us bigint NOT NULL);
-INSERT INTO rollup_state VALUES (0);
+CREATE TABLE rollup_state (rolled_until_us bigint NOT NULL, noted_until_us bigint NOT NULL);
+INSERT INTO rollup_state VALUES (0, 0);

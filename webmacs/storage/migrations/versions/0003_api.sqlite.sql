@@ -33,6 +33,7 @@ CREATE INDEX widgets_event ON widgets (event_id);
 
 -- The readings of an event in one minute: how many, the smallest, the largest, each with its own time and id. True for
 -- each minute before `rolled_until_us`, but for those that `rollup_gaps` names, of which readings came late or went.
+-- Who stores or deletes a reading of a minute before `noted_until_us` names it there, in the same transaction.
 CREATE TABLE rollups (
     event_id INTEGER NOT NULL,
     start_us INTEGER NOT NULL,
@@ -56,5 +57,5 @@ CREATE TABLE rollup_gaps (
 ) STRICT;
 CREATE INDEX rollup_gaps_event ON rollup_gaps (event_id, start_us);
 
-CREATE TABLE rollup_state (rolled_until_us INTEGER NOT NULL) STRICT;
-INSERT INTO rollup_state VALUES (0);
+CREATE TABLE rollup_state (rolled_until_us INTEGER NOT NULL, noted_until_us INTEGER NOT NULL) STRICT;
+INSERT INTO rollup_state VALUES (0, 0);
