@@ -32,8 +32,8 @@ def command() -> None:
 )
 @click.option(
     "--scope",
-    type=click.Choice(list(Scope)),
-    default=Scope.FULL,
+    type=click.Choice([scope.value for scope in Scope]),
+    default=Scope.FULL.value,
     show_default=True,
     help="What it is good for: to send readings, to see what its owner may see, or all that its owner may do.",
 )
