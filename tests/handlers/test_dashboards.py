@@ -141,9 +141,10 @@ async def test_whose_it_is_comes_before_what_is_sent_and_that_before_which(share
         assert (await call(shared, method, path + end, json={"title": 1})).status == 401
         assert (await by(shared, bob, method, path + end, {"title": 1, "name": 1})).status == 403
         assert (await by(shared, anne, method, path + end, {"title": 1, "name": 1})).status == 422
-        nowhere = f"{DASHBOARDS.path}/nobody{end}"
-        assert (await by(shared, bob, method, nowhere, {"title": 1, "name": 1})).status == 422
-        assert (await by(shared, bob, method, nowhere, GAUGE)).status == 404
+        for nobody in ("nobody", "%00"):
+            nowhere = f"{DASHBOARDS.path}/{nobody}{end}"
+            assert (await by(shared, bob, method, nowhere, {"title": 1, "name": 1})).status == 422
+            assert (await by(shared, bob, method, nowhere, GAUGE | {"name": "x"})).status == 404
 
 
 async def test_a_user_may_have_so_many_dashboards(shared: Server) -> None:

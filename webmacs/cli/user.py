@@ -85,7 +85,7 @@ async def passwd(email: str, password_stdin: bool, config: Path | None) -> None:
 @config_option
 @runs
 async def remove(email: str, config: Path | None) -> None:
-    """Remove a user with all API tokens; events, experiments and readings stay."""
+    """Remove a user with all API tokens and the dashboards that nobody else sees; events and readings stay."""
     async with opened_storage(settings_from(config)) as storage:
         user, _ = await accounts.user_by_email(storage, email)
         if not await accounts.remove_user(storage, user.id):
