@@ -19,6 +19,8 @@ CHUNK: Final = 2_000
 AT_ONCE: Final = 30_000  # readings held for all events together
 LATE_US: Final = 60_000_000
 """How long after its end readings may be an experiment's, of a server that had not heard of it."""
+EVER_US: Final = -(1 << 62)
+"""Before every reading."""
 HEADER: Final = ("timestamp", "event_name", "event_public_id", "value", "unit", "datapoint_public_id")
 
 _BY_ID, _BY_TIME, _ORDER = itemgetter(0), itemgetter(2), itemgetter(2, 0)
@@ -47,6 +49,18 @@ async def merged(
             await asyncio.sleep(0)
         if (next_one := fronts.drained()) is not None:
             await read(*next_one)
+
+
+async def span(storage: Storage, snapshot: Snapshot, event_ids: Collection[int], *, from_us: int) -> tuple[int, int]:
+    """The first and the last time of the readings of some events from one time on: a look at both ends of each."""
+    starts = [
+        point.time_us
+        for event_id in event_ids
+        for point in await storage.history(snapshot, event_id, after=(from_us - 1, 1 << 62), limit=1)
+    ]
+    wanted = frozenset(event_ids)
+    ends = [point.time_us for point in await storage.latest(snapshot) if point.event.id in wanted]
+    return min(starts, default=0), max(ends, default=0)
 
 
 class _Fronts:

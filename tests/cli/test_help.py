@@ -47,6 +47,7 @@ def test_help_names_every_command_in_the_order_of_a_newcomer() -> None:
         "apply",
         "export",
         "import",
+        "copy",
         "doctor",
         "migrate",
     ]

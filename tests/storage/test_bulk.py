@@ -20,6 +20,11 @@ def test_a_plain_insert_is_taken_apart() -> None:
     assert insert == Insert("INSERT INTO notes (note, time_us, made_by) VALUES ", ("text", "now_us", "now_us"))
 
 
+def test_one_that_brings_its_own_ids_is_plain() -> None:
+    head = "INSERT INTO notes (id, note) OVERRIDING SYSTEM VALUE VALUES "
+    assert plain(f"{head}(:id, :note)") == Insert(head, ("id", "note"))
+
+
 @given(st.lists(NAMES, min_size=1, max_size=10))
 def test_names_are_kept_in_their_order(names: list[str]) -> None:
     columns, values = ", ".join(names), ", ".join(f":{name}" for name in names)

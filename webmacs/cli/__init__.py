@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "apply": ("webmacs.cli.apply", "Bring an installation to what a file says."),
     "export": ("webmacs.cli.export", "Write readings as CSV, in order of time."),
     "import": ("webmacs.cli.importing", "Store the readings of CSV files, each at its own time."),
+    "copy": ("webmacs.cli.copy", "Copy an installation into another storage, whole, and compare both."),
     "doctor": ("webmacs.cli.doctor", "Check an installation: what is wrong, and how to mend it."),
     "migrate": ("webmacs.cli.migrate", "Bring the storage's schema up to date."),
 }

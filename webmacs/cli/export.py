@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import click
 
@@ -16,12 +16,9 @@ from webmacs.cli.output import output
 from webmacs.cli.setting import config_option, opened_storage, runs, settings_from
 from webmacs.cli.work import Advance, as_a_filter, progress, readings, stoppable
 from webmacs.clock import SystemClock
-from webmacs.export import LATE_US, as_csv, merged
+from webmacs.export import EVER_US, LATE_US, as_csv, merged, span
 from webmacs.model import Datapoint, Experiment, to_datetime
 from webmacs.storage import records
-from webmacs.storage.base import Storage
-
-EVER_US: Final = -(1 << 62)
 
 
 class Choice(NamedTuple):
@@ -73,7 +70,8 @@ async def command(
         choice = _choice(snapshot, events, experiment, from_us, now_us if until_us is None else until_us)
         ending = stoppable("nothing was written") if path else as_a_filter()
         with ending as check, output(path) as file, progress("Exporting") as advance:
-            counter = Counter(advance, *await _span(storage, snapshot, choice))
+            first_us, last_us = await span(storage, snapshot, choice.event_ids, from_us=choice.from_us)
+            counter = Counter(advance, first_us, min(last_us, choice.until_us))
             runs = merged(storage, snapshot, choice.event_ids, from_us=choice.from_us, until_us=choice.until_us)
             async with aclosing(as_csv(counter.counted(runs, choice.experiment))) as lines:
                 async for some in lines:
@@ -115,15 +113,3 @@ def _choice(
     if found.stopped_us is not None:
         until_us = min(until_us, found.stopped_us + LATE_US)
     return Choice(event_ids, max(from_us, found.started_us), until_us, found)
-
-
-async def _span(storage: Storage, snapshot: Snapshot, choice: Choice) -> tuple[int, int]:
-    """The times between which the readings lie that are meant: a look at both ends of each event."""
-    wanted = set(choice.event_ids)
-    ends = [point.time_us for point in await storage.latest(snapshot) if point.event.id in wanted]
-    starts = [
-        point.time_us
-        for event_id in choice.event_ids
-        for point in await storage.history(snapshot, event_id, after=(choice.from_us - 1, 1 << 62), limit=1)
-    ]
-    return min(starts, default=0), min(choice.until_us, max(ends, default=0))

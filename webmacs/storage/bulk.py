@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from webmacs.errors import InvalidRows
 from webmacs.model import Scalar
 
-_PLAIN: Final = re.compile(r"(INSERT INTO \w+ \([\w, ]+\) VALUES )\((:\w+(?:, :\w+)*)\)")
+_PLAIN: Final = re.compile(r"(INSERT INTO \w+ \([\w, ]+\)(?: OVERRIDING SYSTEM VALUE)? VALUES )\((:\w+(?:, :\w+)*)\)")
 
 
 class Insert(NamedTuple):
