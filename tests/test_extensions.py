@@ -228,6 +228,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     """Installs a package of that name, which declares plugins by id and class."""
     (tmp_path / "plant_plugins.py").write_text(PLUGIN)
     (tmp_path / "plant_broken.py").write_text("raise KeyError('at import')")
+    (tmp_path / "plant_exits.py").write_text("raise SystemExit('no bus here')")
     monkeypatch.syspath_prepend(tmp_path)
 
     def put(package: str, **plugins: str) -> None:
@@ -264,6 +265,7 @@ def test_plugins_of_others_come_after_our_own(install: Callable[..., None]) -> N
         ("tank", "plant_plugins", "'plant_plugins:' cannot be imported"),
         ("tank", "no_such_module:Tank", "'no_such_module:Tank' cannot be imported: ModuleNotFoundError"),
         ("tank", "plant_broken:Tank", "'plant_broken:Tank' cannot be imported: KeyError: 'at import'"),
+        ("tank", "plant_exits:Tank", "'plant_exits:Tank' cannot be imported: SystemExit: no bus here"),
         ("foreign", "plant_plugins:Foreign", "'plant_plugins:Foreign' is not a subclass of Device"),
         ("tank", "plant_plugins:Nameless", "Nameless has no description; give it a PluginDescription"),
         ("barrel", "plant_plugins:Tank", "its description has the id 'tank'; they must be the same"),

@@ -44,7 +44,7 @@ def load_class(group: str, name: str, base: type[T], key: str) -> type[T]:
             found: Any = getattr(importlib.import_module(module), attribute)
         else:
             found = known[name].load()
-    except Exception as error:  # importing it runs whatever its author wrote
+    except (Exception, SystemExit) as error:  # importing it runs whatever its author wrote
         raise ConfigError(f"{key}: {name!r} cannot be imported: {type(error).__name__}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, base)):
         raise ConfigError(f"{key}: {name!r} is not a subclass of {base.__name__}")
