@@ -14,7 +14,7 @@ from webmacs.auth import Authenticator, Passwords
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock, SystemClock
 from webmacs.config import Settings
-from webmacs.errors import StorageError, StorageUnavailable
+from webmacs.errors import Conflict, StorageError, StorageUnavailable
 from webmacs.extensions import find_plugins, load_stages, load_storage
 from webmacs.handlers.apidocs import DocumentRoutes
 from webmacs.handlers.auth import AuthRoutes
@@ -48,7 +48,7 @@ from webmacs.pipeline.base import Recorder, Stage, StageContext
 from webmacs.pipeline.runner import Pipeline
 from webmacs.secret import secret_key
 from webmacs.sessions import SessionGuard
-from webmacs.storage import records
+from webmacs.storage import copying, records
 from webmacs.storage.base import Storage
 from webmacs.storage.deliveries import prune
 from webmacs.storage.rollups import Rollups
@@ -188,12 +188,17 @@ async def _open(parts: Parts) -> None:
     while True:
         try:
             await parts.storage.open(serving=True)
+            begun = await copying.unfinished(parts.storage)
         except StorageUnavailable as error:
             if parts.clock.monotonic() >= give_up:
                 raise
             _log.warning("waiting for the storage: %s", error)
             await asyncio.sleep(1.0)
         else:
+            if begun is not None:
+                raise Conflict(
+                    f"this storage is a copy of {begun} that broke off: run `webmacs copy` again, or drop it"
+                )
             return
 
 

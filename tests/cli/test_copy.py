@@ -385,3 +385,11 @@ def test_people_see_a_table(config: Path, installation: Plant, other_url: str, t
     assert any(line.split()[-3:] == ["What", "Rows", "Checksum"] for line in shown)
     assert any(line.split()[:3] == ["same", "plugins", "1"] for line in shown)
     assert any("Reading the copy" in line for line in shown)
+
+
+async def test_a_copy_that_broke_off_is_not_served(config: Path, storage_url: str, tmp_path: Path) -> None:
+    async with opened_storage(settings_for(storage_url, tmp_path), new=True) as storage:
+        await storage.write(copying.marked("the old place", T0))
+    refused = await ended("serve", "--config", config, cwd=tmp_path)
+    assert refused.code == 1
+    assert "this storage is a copy of the old place that broke off: run `webmacs copy` again, or drop it" in refused.err
