@@ -13,6 +13,7 @@ from typing import Final
 from webmacs.catalog import Snapshot
 from webmacs.model import Datapoint, Scalar, Write
 from webmacs.storage.base import Storage
+from webmacs.storage.dialect import ROLLED
 from webmacs.storage.rollups import MINUTE_US, minute, note
 
 MIN_POINTS: Final = 10
@@ -41,19 +42,21 @@ async def series(
     if found <= max_points:
         return snapshot.datapoints(await storage.fetch(f"{raw} ORDER BY d.time, d.id", **row))
     width_us = -(-(until_us - from_us) // ((max_points - 2) // 2 - 1))
-    points = raw
+    parts = _parts(storage, ":from_us", ":until_us")
     if width_us >= MINUTE_US:
         width_us = -(-width_us // MINUTE_US) * MINUTE_US
         head_us = minute(from_us + MINUTE_US - 1)
-        tail_us = max(head_us, min(storage.rolled_us, minute(until_us)))
-        row |= {"head_us": head_us, "tail_us": tail_us}
-        points = _by_rollups(storage)
-    parts = storage.dialect.rolled(f"SELECT p.*, time_us / :width_us AS part FROM ({points}) AS p", "part")
+        row |= {"head_us": head_us, "tail_us": max(head_us, min(storage.rolled_us, minute(until_us)))}
+        parts = _parts_by_rollups(storage)
     rows = await storage.fetch(
-        f"WITH parts AS ({parts}) SELECT id, event_id, time_us, value, experiment_id FROM ({_extremes('parts')}"
+        f"WITH parts AS ({storage.dialect.merged(parts, 'part')})"
+        " SELECT id, event_id, time_us, value, experiment_id FROM ("
+        "SELECT min_id AS id, :event_id AS event_id, min_us AS time_us, min_value AS value,"
+        " min_experiment AS experiment_id FROM parts"
+        " UNION SELECT max_id, :event_id, max_us, max_value, max_experiment FROM parts"
         f" UNION SELECT * FROM ({raw} ORDER BY d.time, d.id LIMIT 1) AS oldest"
-        f" UNION SELECT * FROM ({raw} ORDER BY d.time DESC, d.id DESC LIMIT 1) AS newest)"
-        " AS shown ORDER BY time_us, id",
+        f" UNION SELECT * FROM ({raw} ORDER BY d.time DESC, d.id DESC LIMIT 1) AS newest"
+        ") AS shown ORDER BY time_us, id",
         **row,
         width_us=width_us,
     )
@@ -180,31 +183,26 @@ def _of_minute(storage: Storage) -> str:
     return storage.dialect.each(storage.dialect.between("n.start_us", f"n.start_us + {MINUTE_US}", "n.event_id"))
 
 
-def _extremes(rollups: str) -> str:
-    """The smallest and the largest readings of some rollups, as readings."""
+def _parts(storage: Storage, from_us: str, until_us: str) -> str:
+    """The readings of an event, each as a rollup of its own, with the number of the interval it is in."""
     return (
-        "SELECT min_id AS id, :event_id AS event_id, min_us AS time_us, min_value AS value,"
-        f" min_experiment AS experiment_id FROM {rollups} AS low"
-        f" UNION ALL SELECT max_id, :event_id, max_us, max_value, max_experiment FROM {rollups} AS high"
+        f"SELECT {storage.dialect.time_us} / :width_us AS part, {storage.dialect.alone()} FROM datapoints AS d"
+        f" WHERE {storage.dialect.between(from_us, until_us, ':event_id')}"
     )
 
 
-def _by_rollups(storage: Storage) -> str:
-    """What may be the smallest or the largest: of whole minutes from `head_us` to `tail_us` the rollups, else all."""
-    exact = (
-        "(SELECT * FROM rollups AS r WHERE r.event_id = :event_id AND r.start_us >= :head_us"
-        f" AND r.start_us < :tail_us AND {_NOT_NOTED})"
-    )
+def _parts_by_rollups(storage: Storage) -> str:
+    """The same, of whole minutes from `head_us` to `tail_us` by the rollups, but for those that are noted."""
     noted = (
         "(SELECT DISTINCT event_id, start_us FROM rollup_gaps"
         " WHERE event_id = :event_id AND start_us >= :head_us AND start_us < :tail_us)"
     )
     return (
-        f"{_extremes(exact)}"
-        f" UNION ALL SELECT d.id, d.event_id, {storage.dialect.time_us}, d.value, d.experiment_id"
-        f" FROM {noted} AS n {_of_minute(storage)}"
-        f" UNION ALL {_raw(storage, ':from_us', ':head_us')}"
-        f" UNION ALL {_raw(storage, ':tail_us', ':until_us')}"
+        f"SELECT start_us / :width_us AS part, {', '.join(ROLLED)} FROM rollups AS r WHERE event_id = :event_id"
+        f" AND start_us >= :head_us AND start_us < :tail_us AND {_NOT_NOTED}"
+        f" UNION ALL SELECT n.start_us / :width_us, {storage.dialect.alone()} FROM {noted} AS n {_of_minute(storage)}"
+        f" UNION ALL {_parts(storage, ':from_us', ':head_us')}"
+        f" UNION ALL {_parts(storage, ':tail_us', ':until_us')}"
     )
 
 

@@ -196,11 +196,8 @@ class Rollups:
     def _query(self, outer: str, condition: str, start_us: str) -> str:
         """The rollups of the readings that belong to some rows `n`, which have an `event_id`."""
         dialect = self._storage.dialect
-        points = (
-            f"SELECT d.event_id, {start_us} AS start_us, d.value, {dialect.time_us} AS time_us, d.id, d.experiment_id"
-            f" FROM {outer} AS n {dialect.each(condition)}"
-        )
-        return dialect.rolled(points, KEYS)
+        readings = f"SELECT d.event_id, {start_us}, {dialect.alone()} FROM {outer} AS n {dialect.each(condition)}"
+        return dialect.merged(readings, KEYS)
 
     async def _first_reading(self, from_us: int, due_us: int) -> int:
         """The minute of the first reading from then on; the last minute that is due if there is none before."""
