@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Final
 
 from webmacs.declaration.plan import Plan, Step, Verdict
@@ -62,7 +61,7 @@ def _writes(plan: Plan, password_hashes: Mapping[str, str], now_us: int, old_sec
     yield from _still_there(plan)
     for step in plan.changes:
         if step.verdict is Verdict.ADD:
-            yield replace(_addition(step, password_hashes, now_us), changes=1)
+            yield _addition(step, password_hashes, now_us)
         elif step.was is not None:
             was, now = _columns(step.was), _columns(step.now)
             changed = {name: value for name, value in now.items() if value != was[name]}
