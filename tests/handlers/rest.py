@@ -113,7 +113,11 @@ PLUGINS: Final = Resource(
     others={
         "demo_mode": NO_SWITCH,
         "enabled": NO_SWITCH,
-        "config_json": (*('""', '"{"', '"[]"', '"null"', '"1"', '"{}{}"', "{}", "1", "[]", "true"), f'"{"[" * 9_999}"'),
+        "config_json": (
+            *('""', '"{"', '"[]"', '"null"', '"1"', '"{}{}"', "{}", "1", "[]"),
+            '"{\\"a\\": NaN}"',
+            f'"{"[" * 9_999}"',
+        ),
     },
     unique="instance_name",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Final, Literal
 
 from aiohttp import web
@@ -14,7 +13,19 @@ from webmacs.catalog import Catalog
 from webmacs.clock import Clock
 from webmacs.errors import AuthError, Conflict, NotFound
 from webmacs.handlers.http import PREFIX, Routes
-from webmacs.handlers.resource import Call, Done, Page, PageQuery, Text, Timestamp, changes, done, timestamp, unset
+from webmacs.handlers.resource import (
+    Call,
+    Done,
+    Page,
+    PageQuery,
+    Text,
+    Timestamp,
+    changes,
+    done,
+    parsed,
+    timestamp,
+    unset,
+)
 from webmacs.model import Identity, Role
 from webmacs.storage import dashboards
 from webmacs.storage.base import Storage
@@ -28,15 +39,10 @@ OWNERLESS: Final = "whoever made it is gone: if it were not global, nobody could
 
 def _json(text: str) -> str:
     try:
-        json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        parsed(text)
+    except ValueError:
         raise ValueError("must be JSON") from None
     return text
-
-
-def _refuse(constant: str) -> None:
-    """NaN and the like, which browsers cannot read."""
-    raise ValueError(constant)
 
 
 WidgetType = Literal["line_chart", "gauge", "stat_card", "actuator_toggle", "text_note"]

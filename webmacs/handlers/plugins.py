@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
@@ -23,6 +22,7 @@ from webmacs.handlers.resource import (
     Timestamp,
     changes,
     done,
+    parsed,
     timestamp,
     unique,
     unset,
@@ -40,8 +40,8 @@ MAX_CONFIG_LENGTH: Final = 16_384
 
 def _json_object(text: str) -> str:
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = parsed(text)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise ValueError("must be a text that holds a JSON object")  # noqa: TRY004 - which pydantic would let through

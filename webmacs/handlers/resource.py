@@ -113,6 +113,18 @@ def _plain(value: object) -> object:
     return int(value) if isinstance(value, bool) else value
 
 
+def parsed(text: str) -> object:
+    """What a text of JSON holds. Raises `ValueError` for what is none, and for NaN, which browsers refuse."""
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
 @contextmanager
 def unique(taken: str) -> Iterator[None]:
     """Around a write that fails when a name is taken: says so in words, not in the storage's."""
