@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.plant import settings_for
-from tests.storage.rows import T0, commit, log_entry, logged, reading, record
+from tests.storage.rows import DAY, SECOND, T0, commit, log_entry, logged, new_event, reading, record, snapshot
 from webmacs.config import StorageSettings
 from webmacs.errors import ConfigError, Conflict, StorageUnavailable
 from webmacs.extensions import load_storage
-from webmacs.model import Write
-from webmacs.storage.base import Commit, Storage
+from webmacs.model import Scalar, Write
+from webmacs.storage import history
+from webmacs.storage.base import Commit, Row, Storage
+from webmacs.storage.rollups import Rollups
 from webmacs.storage.sqlite import SqliteStorage
 from webmacs.storage.upkeep import keep_house
 
@@ -79,6 +82,41 @@ async def test_no_statement_of_the_way_of_a_reading_reads_a_whole_table(tmp_path
     for statement, plan in plans.items():
         assert not any(step.startswith("SCAN batches") for step in plan), (statement, plan)
         assert not any(step.endswith("PRIMARY KEY (user_id=?)") for step in plan), (statement, plan)
+
+
+async def test_looking_back_reads_no_table_of_readings_whole(tmp_path: Path) -> None:
+    storage = storage_on(tmp_path / "a.db")
+    assert isinstance(storage, SqliteStorage)
+    await storage.open()
+    event = await new_event(storage)
+    await storage.append(await commit(storage, 1, [reading(1.0, event, T0 + n * 10 * SECOND) for n in range(2000)]))
+    statements: list[str] = []
+    fetch = storage._fetch
+
+    def traced(db: sqlite3.Connection, statement: str, parameters: Mapping[str, Scalar]) -> list[Row]:
+        db.set_trace_callback(statements.append)
+        return fetch(db, statement, parameters)
+
+    storage._fetch = traced  # type: ignore[method-assign]
+    rollups = Rollups(storage)
+    while await rollups.advance(T0 + DAY):
+        continue
+    known = await snapshot(storage)
+    for minutes in (60, 14_400):
+        await history.series(storage, known, event.id, from_us=T0, until_us=T0 + minutes * 60 * SECOND, max_points=10)
+    assert len(await history.page(storage, known, T0 + DAY, offset=100, limit=10)) == 10
+    await storage.close()
+
+    with closing(sqlite3.connect(tmp_path / "a.db")) as db:
+        plans = {
+            statement: [str(step[-1]) for step in db.execute(f"EXPLAIN QUERY PLAN {statement}")]
+            for statement in statements
+            if "datapoints" in statement or "rollups" in statement
+        }
+    assert len(plans) > 5
+    for statement, plan in plans.items():
+        whole = {"SCAN d", "SCAN datapoints", "SCAN r", "SCAN rollups"}
+        assert not whole & {" ".join(step.split()[:2]) for step in plan}, (statement, plan)
 
 
 async def test_a_command_works_beside_a_server(tmp_path: Path) -> None:
