@@ -29,7 +29,7 @@ from webmacs.cli.machine import Channel
 from webmacs.cli.setting import opened_storage
 from webmacs.errors import ConfigError
 from webmacs.model import Action, Operator, Role, Write
-from webmacs.storage import accounts, records, rules
+from webmacs.storage import accounts, plugins, records, rules
 from webmacs.storage.base import Row, Storage
 
 CPU_USAGE = "This machine \N{EN DASH} CPU Usage"
@@ -272,6 +272,27 @@ async def test_an_event_that_somebody_removed_stays_away(storage: Storage) -> No
 async def test_an_event_of_that_name_is_used(storage: Storage) -> None:
     event = await records.add_event(storage, name=CPU_USAGE, unit="%", now_us=1)
     assert (await furnish(storage, SOURCES, 2)).events["cpu_percent"] == event
+
+
+async def test_what_somebody_changed_stays_as_it_is(storage: Storage) -> None:
+    exhibit = await furnish(storage, SOURCES, 1)
+    await records.change_event(storage, exhibit.events["cpu_temp"], unit="K", max_value=400.0)
+    there = await records.snapshot(storage, 2)
+    await plugins.change_plugin(storage, there.plugins[0].public_id, enabled=0, demo_mode=1)
+    await storage.write(plugins.link_channel(there.channels[0].public_id, exhibit.events["cpu_temp"]))
+    changed = await records.snapshot(storage, 3)
+    again = await furnish(storage, SOURCES, 4)
+    now = await records.snapshot(storage, 5)
+    assert (now.events, now.plugins, now.channels) == (changed.events, changed.plugins, changed.channels)
+    assert again.events == dict.fromkeys(("cpu_percent", "cpu_temp"), exhibit.events["cpu_temp"])
+
+
+async def test_what_is_made_belongs_to_the_administrator(storage: Storage) -> None:
+    await furnish(storage, SOURCES, 1)
+    there = await records.snapshot(storage, 2)
+    boss = next(user for user in there.users.values() if user.role is Role.ADMIN)
+    assert {event.user_public_id for event in there.events.values()} == {boss.public_id}
+    assert {plugin.user_id for plugin in there.plugins} == {rule.user_id for rule in there.rules} == {boss.id}
 
 
 async def test_an_experiment_that_was_stopped_stays_stopped(storage: Storage) -> None:

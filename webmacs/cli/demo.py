@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import secrets
+import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,19 @@ from rich.text import Text
 from webmacs import experiments, logs
 from webmacs.app import PARTS, build_app
 from webmacs.auth import Passwords, api_token_digest, new_api_token
-from webmacs.catalog import Snapshot
 from webmacs.cli import machine
 from webmacs.cli.serve import refusal, run, running
 from webmacs.cli.setting import one_line, plainly, short_path, this_command, until_told_to_stop
 from webmacs.config import Settings, load_settings
+from webmacs.declaration.file import ChannelEntry, Declaration, EventEntry, PluginEntry, RuleEntry
+from webmacs.declaration.plan import Mode
+from webmacs.declaration.planner import make_plan
+from webmacs.declaration.state import present
+from webmacs.declaration.writes import carry_out
 from webmacs.errors import ConfigError, Conflict, NotFound, WebmacsError
-from webmacs.model import Action, Operator, Role, User
-from webmacs.storage import accounts, plugins, records, rules
+from webmacs.extensions import find_plugins
+from webmacs.model import Role, User
+from webmacs.storage import accounts, records, rules
 from webmacs.storage.base import Storage
 from webmacs.tasks import end
 
@@ -166,7 +172,7 @@ async def furnish(storage: Storage, sources: Collection[machine.Channel], now_us
         password = new_password()
         administrator = await _account(storage, ADMINISTRATOR, password, Role.ADMIN, now_us)
     token = await _fresh_token(storage, now_us)
-    events = await _channels(storage, sources, administrator, now_us)
+    events = await _channels(storage, sources, now_us)
     alarmed = any(rule.name == RULE and rule.enabled for rule in await rules.rules(storage))
     with contextlib.suppress(Conflict):  # it ran before and was stopped, or another one runs
         await experiments.start(storage, name=EXPERIMENT, now_us=now_us)
@@ -231,54 +237,49 @@ async def _fresh_token(storage: Storage, now_us: int) -> str:
     return text
 
 
-async def _channels(
-    storage: Storage, sources: Collection[machine.Channel], administrator: User, now_us: int
-) -> dict[str, str]:
-    """The event that each channel of this machine is linked to; channels and events that are missing are made."""
-    plugin = await plugins.plugin_named(storage, INSTANCE) or await plugins.add_plugin(
-        storage, plugin_id="system", instance_name=INSTANCE, now_us=now_us
+def declared(sources: Collection[machine.Channel]) -> Declaration:
+    """This machine as a file for `webmacs apply` would have it, with those of its channels.
+
+    The channels are those that were found on it, not those of the plugin's catalogue. The rule comes with its channel.
+    """
+    names = {source.id: f"{INSTANCE} \N{EN DASH} {source.name}" for source in sources}
+    rule = RuleEntry(name=RULE, event=names.get(RULE_CHANNEL), above=RULE_THRESHOLD, cooldown_s=RULE_COOLDOWN_S)
+    return Declaration(
+        events=tuple(
+            EventEntry(name=names[source.id], unit=source.unit, min_value=source.min_value, max_value=source.max_value)
+            for source in sources
+        ),
+        plugins=(
+            PluginEntry(
+                instance_name=INSTANCE,
+                plugin_id="system",
+                catalog_channels=False,
+                channels=tuple(
+                    ChannelEntry(
+                        channel_id=source.id, channel_name=source.name, unit=source.unit, event=names[source.id]
+                    )
+                    for source in sources
+                ),
+            ),
+        ),
+        rules=(rule,) if rule.event is not None else (),
     )
-    linked = await plugins.channel_events(storage, plugin)
-    snapshot: Snapshot = await records.snapshot(storage, now_us)
-    by_name = {event.name: event.public_id for event in snapshot.events.values()}
-    for source in sources:
-        if source.id in linked:
-            continue
-        name = f"{INSTANCE} – {source.name}"  # noqa: RUF001 - events made from a plugin instance are named like this
-        event = by_name.get(name) or await records.add_event(
-            storage,
-            name=name,
-            unit=source.unit,
-            min_value=source.min_value,
-            max_value=source.max_value,
-            now_us=now_us,
-        )
-        if source.id == RULE_CHANNEL:
-            await _rule(storage, event, administrator, now_us)
-        await plugins.add_channel(
-            storage,
-            plugin=plugin,
-            channel_id=source.id,
-            channel_name=source.name,
-            unit=source.unit,
-            event=event,
-            now_us=now_us,
-        )
-        linked[source.id] = event
-    return {source.id: public_id for source in sources if (public_id := linked[source.id]) is not None}
 
 
-async def _rule(storage: Storage, event: str, administrator: User, now_us: int) -> None:
-    """An alarm on the processor, unless there is a rule of that name."""
-    with contextlib.suppress(Conflict):
-        await rules.add_rule(
-            storage,
-            name=RULE,
-            event=event,
-            operator=Operator.GT,
-            threshold=RULE_THRESHOLD,
-            action=Action.LOG,
-            cooldown_s=RULE_COOLDOWN_S,
-            user_id=administrator.id,
-            now_us=now_us,
-        )
+async def _channels(storage: Storage, sources: Collection[machine.Channel], now_us: int) -> dict[str, str]:
+    """The event that each channel of this machine is linked to; channels are declared once, and then left to people."""
+    there = present(await records.snapshot(storage, now_us))
+    plan = make_plan(
+        declared([source for source in sources if (INSTANCE, source.id) not in there.channels]),
+        there,
+        plugins=find_plugins().plugins,
+        new_id=lambda: str(uuid.uuid4()),
+        mode=Mode.ADD,
+    )
+    await carry_out(storage, plan, password_hashes={}, now_us=now_us, old_secrets_until_us=now_us)
+    channels = present(await records.snapshot(storage, now_us)).channels
+    return {
+        source.id: thing.state.event
+        for source in sources
+        if (thing := channels.get((INSTANCE, source.id))) is not None and thing.state.event is not None
+    }
