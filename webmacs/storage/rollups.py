@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from operator import attrgetter
 from typing import Final
 
 from webmacs.errors import Conflict, StorageError
@@ -32,6 +33,7 @@ LONG_US: Final = 3600 * 1_000_000  # a stretch of which it is worth asking where
 MAX_STEP_US: Final = 86_400 * 1_000_000
 SLOW_S, QUICK_S = 0.2, 0.05
 
+_TIME_US: Final = attrgetter("time_us")
 KEYS: Final = "event_id, start_us"
 COLUMNS: Final = f"{KEYS}, {', '.join(ROLLED)}"
 _ROLLED: Final = "UPDATE rollup_state SET rolled_until_us = :to_us WHERE rolled_until_us = :from_us"
@@ -46,9 +48,11 @@ def minute(time_us: int) -> int:
     return time_us // MINUTE_US * MINUTE_US
 
 
-def late(storage: Storage, readings: Iterable[Reading], now_us: int) -> list[Write]:
+def late(storage: Storage, readings: Sequence[Reading], now_us: int) -> list[Write]:
     """Note the minutes of the readings that come late; part of the transaction that stores them."""
     before_us = max(now_us - LATE_US, storage.noted_us)
+    if min(map(_TIME_US, readings), default=before_us) >= before_us:  # nearly always
+        return []
     return note(storage, {(event.id, minute(time_us)) for event, time_us, _, _ in readings if time_us < before_us})
 
 
