@@ -86,6 +86,29 @@ async def test_a_free_port_is_well(configure: Configure, port: int) -> None:
     assert (grade, text) == (Grade.OK, f"127.0.0.1:{port} is free; no server runs; ")
 
 
+@pytest.mark.parametrize(
+    ("trusted", "grade", "said"),
+    [
+        (["127.0.0.1", "10.0.0.0/8", "fd00::/8", "203.0.113.0/24", "2001:db8::/32"], Grade.OK, "203.0.113.0/24"),
+        (["127.0.0.1", "0.0.0.0/0"], Grade.FAIL, "0.0.0.0/0 is trusted"),
+        (["::/0", "128.0.0.0/1"], Grade.FAIL, "::/0, 128.0.0.0/1 is trusted"),
+        (["203.0.0.0/15"], Grade.FAIL, "any other client"),
+    ],
+)
+def test_proxies_that_may_be_anybody_fail(trusted: list[str], grade: Grade, said: str) -> None:
+    finding = checks.proxies(Settings.model_validate({"server": {"trusted_proxies": trusted}}))
+    assert finding.grade is grade
+    assert said in finding.text
+
+
+async def test_proxies_are_examined_where_there_are_any(tmp_path: Path) -> None:
+    file = tmp_path / "webmacs.toml"
+    file.write_text('[server]\ntrusted_proxies = ["0.0.0.0/0"]\n', encoding="utf-8")
+    assert (await report(file))["proxies"][0] is Grade.FAIL
+    file.write_text("", encoding="utf-8")
+    assert "proxies" not in await report(file)
+
+
 async def test_another_program_on_the_port_fails(configure: Configure, port: int) -> None:
     async with TestServer(web.Application(), port=port):
         grade, text = (await report(configure("sqlite:///test.db", port=port)))["port"]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 from tests.handlers.conftest import Serve
 from tests.handlers.rest import API
 from tests.handlers.test_http import LOGIN, ME
 from tests.plant import PASSWORD, Newcomer, Server
-from tests.wire import Reply, call
+from tests.wire import Reply, acknowledged, call, points, until
 from webmacs.errors import StorageUnavailable
 from webmacs.model import Role
 from webmacs.storage import accounts
 from webmacs.testing import ManualClock
 
 FREE = 3
+MANY = 40  # passwords that are really looked at, some 30 ms each
 AUTH = {"free_failures": FREE, "failure_pause_s": 10.0, "max_failure_pause_s": 3600.0}
 BEHIND = {"trusted_proxies": ["127.0.0.0/8"]}
 HELD_UP = "Too many failed logins for this account, or from this address; try again later"
@@ -130,3 +134,50 @@ async def test_a_wrong_old_password_is_a_failed_login(serve: Serve) -> None:
     clock.advance(10.0)
     assert (await change(server, thief, PASSWORD)).status == 200
     assert (await login(server, thief.email, "another password")).status == 200
+
+
+# -- a flood -------------------------------------------------------------------------------------------------------
+
+
+async def test_two_hundred_logins_at_once_hold_up_nothing_else(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = await serve(server=BEHIND)
+    controller, browser = await server.telemetry(), await server.stream()
+    may_end = threading.Event()
+    verify = server.parts.passwords._verify
+
+    def as_slow_as_can_be(password_hash: str, password: str) -> bool:
+        assert may_end.wait(60)
+        return verify(password_hash, password)
+
+    monkeypatch.setattr(server.parts.passwords, "_verify", as_slow_as_can_be)
+    try:
+        flood = [
+            asyncio.create_task(login(server, f"{number}@example.org", address=f"198.51.100.{number}"))
+            for number in range(200)
+        ]
+        pending = server.settings.auth.max_pending_logins
+        await until(lambda: sum(not each.done() for each in flood) == pending)
+        assert {each.result().status for each in flood if each.done()} == {503}
+
+        # None of them has been decided, and everything else goes on.
+        assert (await call(server, "GET", "/health")).body["status"] == "ok"
+        assert (await call(server, "GET", ME, server.plant.tokens[Role.VIEWER])).status == 200
+        acknowledged_at_once = await acknowledged(controller, {"datapoints": [server.reading(7.5)], "batch_id": "one"})
+        assert acknowledged_at_once["accepted"] == 1
+        assert [point["value"] for point in await points(browser)] == [7.5]
+        assert sum(not each.done() for each in flood) == pending
+    finally:
+        may_end.set()
+    assert [(await each).status for each in flood].count(401) == pending
+
+
+async def test_while_real_passwords_are_looked_at_others_are_answered(serve: Serve) -> None:
+    """Hashing lets go of the interpreter: requests are answered between two of them, not after the last."""
+    server = await serve(auth={"max_pending_logins": MANY})
+    flood = [asyncio.create_task(login(server, f"{number}@example.org")) for number in range(MANY)]
+    answered_meanwhile = 0
+    while not all(each.done() for each in flood):
+        assert (await call(server, "GET", "/health")).status == 200
+        answered_meanwhile += not all(each.done() for each in flood)
+    assert [each.result().status for each in flood] == [401] * MANY
+    assert answered_meanwhile > 10

@@ -18,7 +18,7 @@ import pytest
 
 from tests.cli.process import Command, started
 from tests.plant import PASSWORD, SECRET, Plant, furnish, settings_for
-from tests.rawsocket import RawSocket
+from tests.rawsocket import RawSocket, exchange
 from tests.wire import SOCKETS
 from webmacs.auth import api_token_digest
 from webmacs.extensions import load_storage
@@ -140,6 +140,62 @@ async def test_a_token_comes_out_nowhere(tmp_path: Path, log_format: str) -> Non
         assert f"GET {path}" in log
     if log_format == "json":
         assert all(isinstance(json.loads(line), dict) for line in log.splitlines())
+
+
+STRICT = """
+trusted_proxies = ["127.0.0.1"]
+requests_per_minute = 60
+max_connections_per_user = 1
+max_refused = 1
+body_timeout_s = 0.2
+idle_timeout_s = 0.5
+"""
+
+
+async def test_a_secret_of_one_who_is_held_up_comes_out_nowhere(tmp_path: Path) -> None:
+    """Whoever fails, or asks, too often, or too slowly."""
+    config, _ = await prepare(tmp_path, "json")
+    text = config.read_text(encoding="utf-8").replace("[server]\n", f"[server]\n{STRICT}")
+    config.write_text(text.replace("[auth]\n", "[auth]\nfree_failures = 1\n"), encoding="utf-8")
+    upgrade = "Host: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    socket = f"GET {SOCKETS[0]}?token={GOOD} HTTP/1.1\r\n{upgrade}Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n\r\n"
+    body = "Host: a\r\nContent-Type: application/json\r\nContent-Length: "
+    wrong = json.dumps({"email": f"{CANARY}@example.org", "password": CANARY})
+    old = json.dumps({"password": f"new {CANARY}", "old_password": CANARY})
+    bearer = f"Authorization: Bearer {GOOD}\r\nX-Forwarded-For: {CANARY}, 192.0.2.1\r\n"
+    login = f"POST /api/v1/auth/login?password={CANARY} HTTP/1.1\r\n{body}{len(wrong)}\r\n\r\n{wrong}"
+    slow = f"POST /api/v1/auth/login HTTP/1.1\r\n{body}1000\r\n\r\n{wrong}"
+    async with started("serve", "--config", config, cwd=tmp_path) as server:
+        collected: list[bytes] = []
+        reading = asyncio.create_task(_collect(server, collected))
+        address = await _address(collected)
+        who = await exchange(address, f"GET /api/v1/auth/me HTTP/1.1\r\nHost: a\r\n{bearer}\r\n".encode())
+        me = who.json()["public_id"]
+        change = f"PUT /api/v1/users/{me} HTTP/1.1\r\n{bearer}{body}{len(old)}\r\n\r\n{old}"
+        answers = [await heard(address, request) for request in (login, change) for _ in range(4)]
+        answers += await asyncio.gather(
+            *(heard(address, socket) for _ in range(4)),
+            *(
+                heard(address, f"GET {SOCKETS[1]}?token=wm_{CANARY * 4} HTTP/1.1\r\n{upgrade}{bearer}")
+                for _ in range(2)
+            ),
+            heard(address, slow),
+        )
+        asked = f"GET /api/v1/events?token={GOOD} HTTP/1.1\r\nHost: a\r\n{bearer}\r\n"
+        answers += [await heard(address, asked) for _ in range(2)]
+        async with await RawSocket.connect(address) as connection:
+            for _ in range(70):
+                connection.write(asked.encode())
+                answers.append(str(await connection.answer()).encode())
+        assert (await server.stop(signal.SIGTERM))[0] == 0
+        await reading
+    found, log = b"".join(answers), b"".join(collected).decode()
+    for said in (b"429", b"408", b"Too many failed logins", b"Too many requests", b"Too many connections of this user"):
+        assert said in found
+    assert "failed logins from" in log
+    assert CANARY.encode() not in found
+    assert CANARY not in log
+    assert "Traceback" not in log
 
 
 async def _collect(server: Command, collected: list[bytes]) -> None:

@@ -11,6 +11,7 @@ import shutil
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from webmacs.cli.certificate import valid_until
 from webmacs.cli.serve import refusal, tls_context
 from webmacs.cli.setting import plainly, this_command
 from webmacs.clock import Clock
-from webmacs.config import Settings
+from webmacs.config import Network, Settings
 from webmacs.errors import ConfigError
 from webmacs.model import Role, to_datetime
 from webmacs.secret import secret_key
@@ -38,6 +39,15 @@ PLAUSIBLE_YEARS: Final = range(2025, 2100)
 CLOCKS_DIFFER_S: Final = 2.0
 HEALTH_TIMEOUT_S: Final = 5.0
 FOR_OTHERS: Final = 0o007
+# Networks that nobody outside can be in (RFC 1918, 6598, 4193, 3927, 4291); of others, no proxies fill a larger one.
+OWN_NETWORKS: Final = tuple(
+    ip_network(text)
+    for text in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("fc00::/7", "fe80::/10", "::1/128"),
+    )
+)
+LARGEST: Final = {4: 16, 6: 32}
 
 
 class Grade(enum.StrEnum):
@@ -166,6 +176,22 @@ def certificate(settings: Settings, clock: Clock) -> Finding:
     if days < WARN_DAYS:
         return Finding(Grade.WARN, "certificate", text, "renew it soon")
     return Finding(Grade.OK, "certificate", text)
+
+
+def proxies(settings: Settings) -> Finding:
+    """Are those whom we believe about others really ours?"""
+    trusted = settings.server.trusted_proxies
+    too_large = [
+        str(network) for network in trusted if network.prefixlen < LARGEST[network.version] and not _own(network)
+    ]
+    if too_large:
+        text = f"{', '.join(too_large)} is trusted, so that strangers may say to be any other client"
+        return Finding(Grade.FAIL, "proxies", text, "name the proxies alone in server.trusted_proxies")
+    return Finding(Grade.OK, "proxies", ", ".join(map(str, trusted)) or "none is trusted")
+
+
+def _own(network: Network) -> bool:
+    return any(network.network_address in own and network.prefixlen >= own.prefixlen for own in OWN_NETWORKS)
 
 
 async def port(settings: Settings) -> Finding:

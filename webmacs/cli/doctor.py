@@ -33,7 +33,7 @@ async def command(config: Path | None) -> None:
     """Check an installation: what is wrong, and how to mend it.
 
     Looks at the configuration, the key, the storage and its schema, the disk, the clocks, the accounts, rules and
-    webhooks, the certificate and the port. The exit code is 1 if any line says FAIL. Nothing is changed.
+    webhooks, the certificate, the proxies and the port. The exit code is 1 if any line says FAIL. Nothing is changed.
     """
     console = Console(highlight=False, soft_wrap=True)
     failed = False
@@ -92,6 +92,8 @@ async def _findings(settings: Settings, storage: Storage, clock: Clock, config: 
     yield checks.year(clock)
     if settings.server.tls_cert is not None:
         yield checks.certificate(settings, clock)
+    if settings.server.trusted_proxies:
+        yield checks.proxies(settings)
     yield await checks.port(settings)
 
 
