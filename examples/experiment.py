@@ -1,15 +1,17 @@
 """From a login to an experiment with an alarm and a CSV file, over HTTP alone.
 
-    python examples/experiment.py http://localhost:8000 admin@webmacs.example PASSWORD
+    python examples/experiment.py http://localhost:8000 admin@webmacs.example PASSWORD --take-over
 
 Needs httpx, an administrator's account, and a server that may call this very machine: its `webhooks.allowed_networks`
 has "127.0.0.0/8", as that of `make demo` has. What is made stays, to be looked at, but for the rule and the webhook.
+One experiment runs at a time; with --take-over, one that runs is stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import csv
 import getpass
 import hashlib
 import hmac
@@ -71,18 +73,22 @@ class Api:
         except ValueError as error:
             raise Failed(f"{self._url} answers, but is no WebMACS server") from error
 
-    def find(self, path: str, **wanted: object) -> dict[str, Any]:
-        """The first item of a list that is like that. What adds something does not say its id; its name finds it."""
+    def items(self, path: str) -> Iterator[dict[str, Any]]:
+        """All items of a list, which comes in pages."""
         page, seen = 1, 0
         while True:
             answer = self("GET", f"{path}?page={page}&page_size=100")
-            for item in answer["data"]:
-                if wanted.items() <= item.items():
-                    found: dict[str, Any] = item
-                    return found
+            yield from answer["data"]
             page, seen = page + 1, seen + len(answer["data"])
             if not answer["data"] or seen >= answer["total"]:
-                raise Failed(f"nothing in {path} is like {wanted}")
+                return
+
+    def find(self, path: str, **wanted: object) -> dict[str, Any]:
+        """The first item of a list that is like that. What adds something does not say its id; its name finds it."""
+        for item in self.items(path):
+            if wanted.items() <= item.items():
+                return item
+        raise Failed(f"nothing in {path} is like {wanted}")
 
     def send(self, datapoints: list[dict[str, object]]) -> None:
         """Push a batch. It has an id, so it can be sent again when no answer came, and is stored once nevertheless."""
@@ -184,9 +190,19 @@ def is_genuine(headers: Message, body: bytes, secret: str) -> bool:
     return any(hmac.compare_digest(expected.encode(), signature.encode()) for signature in given)
 
 
+def make_room(api: Api, *, take_over: bool) -> None:
+    """See to it that no experiment runs. Raises `Failed` when one does that may not be stopped."""
+    for experiment in api.items("/experiments"):
+        if experiment["stopped_on"] is None:
+            if not take_over:
+                raise Failed(f"experiment {experiment['name']!r} is running; stop it, or say --take-over")
+            api("PUT", f"/experiments/{experiment['public_id']}/stop")
+            say(f"the experiment {experiment['name']!r} was running and is stopped")
+
+
 def walk(api: Api, receiver: Receiver, secret: str, target: Path) -> None:
     """Everything, step by step. Raises `Failed`."""
-    name = f"Example {datetime.now().astimezone():%Y-%m-%d %H:%M:%S.%f}"
+    name = f"Example {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}"
 
     say(f"a device called {name!r}, of the kind that is only simulated")
     device = {"plugin_id": "simulated", "instance_name": name, "demo_mode": True, "auto_create_events": False}
@@ -243,12 +259,13 @@ def run(api: Api, receiver: Receiver, name: str, events: Mapping[str, str], webh
 
     api.download(f"/experiments/{experiment}/export/csv", target)
     with target.open(encoding="utf-8", newline="") as file:
-        readings = sum(1 for _ in file) - 1
-    if readings != POLLS * len(events):
-        raise Failed(f"{target} has {readings} readings, not the {POLLS * len(events)} that were sent")
-    say(f"{readings} readings are in {target}")
+        readings = [row["event_public_id"] for row in csv.DictReader(file)]
+    ours = sum(event in events.values() for event in readings)
+    if ours != POLLS * len(events):
+        raise Failed(f"{target} has {ours} of the {POLLS * len(events)} readings that were sent")
+    say(f"{len(readings)} readings are in {target}, {ours} of them ours: other devices may have measured meanwhile")
 
-    asked = {"event_public_ids": list(events.values()), "minutes": 5, "max_points": 10}
+    asked = {"event_public_ids": list(events.values()), "minutes": 5, "max_points": 100}
     series = api("POST", "/datapoints/series", asked)
     for quantity, event in events.items():
         values_seen = [point["value"] for point in series[event]]
@@ -284,6 +301,7 @@ def main() -> None:
     parser.add_argument("password", nargs="?", help="asked for when it is not given")
     parser.add_argument("--csv", type=Path, default=Path("experiment.csv"), metavar="FILE", help="experiment.csv")
     parser.add_argument("--listen", default="127.0.0.1", metavar="ADDRESS", help="where the server can call us")
+    parser.add_argument("--take-over", action="store_true", help="stop an experiment that runs")
     given = parser.parse_args()
     secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
     try:
@@ -292,6 +310,7 @@ def main() -> None:
             say(f"log in at {given.url} as {given.email}")
             api.login(given.email, given.password or getpass.getpass())
             try:
+                make_room(api, take_over=given.take_over)
                 walk(api, receiver, secret, given.csv)
             finally:
                 api("POST", "/auth/logout")

@@ -20,6 +20,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 LOOPBACK = {"allowed_networks": ["127.0.0.0/8"]}
 STEPS = [
     "log in at",
+    "the experiment 'Run 1' was running and is stopped",
     "a device called",
     "2 events, each linked",
     "a rule: more than 80 °C",
@@ -28,15 +29,17 @@ STEPS = [
     "20 batches of 2 readings",
     "the alarm has arrived, its signature is good: 8",
     "the experiment is stopped",
-    "40 readings are in",
-    r"Temperature in \d+ points: 20.0 to 9\d.\d °C",
-    r"Pressure in \d+ points: 1.0 to 3.\d bar",
+    "40 readings are in experiment.csv, 40 of them ours",
+    r"Temperature in 20 points: 20.0 to 9\d.\d °C",
+    r"Pressure in 20 points: 1.0 to 3.\d bar",
     "rule and webhook are removed",
 ]
 
 
-async def experiment(server: Server, directory: Path, password: str = PASSWORD, role: Role = Role.ADMIN) -> Ended:
-    return await example("experiment.py", [server.address, server.plant.emails[role], password], directory)
+async def experiment(
+    server: Server, directory: Path, *more: str, password: str = PASSWORD, role: Role = Role.ADMIN
+) -> Ended:
+    return await example("experiment.py", [server.address, server.plant.emails[role], password, *more], directory)
 
 
 async def example(name: str, arguments: Sequence[str], directory: Path) -> Ended:
@@ -62,9 +65,9 @@ async def example(name: str, arguments: Sequence[str], directory: Path) -> Ended
 async def test_from_a_login_to_an_experiment_with_an_alarm_and_a_csv_file(storage_url: str, tmp_path: Path) -> None:
     async with furnished_server(storage_url, tmp_path, webhooks=LOOPBACK) as server:
         ended = await experiment(server, tmp_path)
-        assert ended.complaint == "POST /experiments was answered 409: experiment 'Run 1' is running; stop it first"
-        await stop_all(server)
-        ended = await experiment(server, tmp_path)
+        assert ended.complaint == "experiment 'Run 1' is running; stop it, or say --take-over"
+        assert len(await everything(server, f"{API}/plugins")) == 1  # nothing was made
+        ended = await experiment(server, tmp_path, "--take-over")
         assert (ended.code, ended.err) == (0, "")
         said = ended.out.splitlines()
         assert len(said) == len(STEPS)
