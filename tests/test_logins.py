@@ -137,10 +137,17 @@ def test_one_who_comes_back_does_not_give_new_tries_to_others(door: Door) -> Non
 
 def test_ones_own_mistakes_are_forgiven_everywhere(door: Door) -> None:
     for number in range(100):
-        account = f"{number}@example.org"
-        for _ in range(FREE):
-            assert door.knock(account, HOME) == 0.0
-        assert door.knock(account, HOME, well=True) == 0.0
+        for account, address in ((f"{number}@example.org", HOME), (OWNER, f"203.0.113.{number}")):
+            assert [door.knock(account, address) for _ in range(FREE)] == [0.0] * FREE
+            assert door.knock(account, address, well=True) == 0.0
+
+
+def test_mistakes_where_one_is_known_hold_one_up_nowhere_else(door: Door) -> None:
+    for number in range(20):
+        home = f"203.0.113.{number}"
+        assert door.knock(address=home, well=True) == 0.0
+        door.guess(address=home, tries=FREE)
+    assert door.knock(address=ELSEWHERE, well=True) == 0.0
 
 
 def test_what_nobody_could_judge_does_not_count(door: Door) -> None:
