@@ -69,6 +69,21 @@ NO_MORE_THAN = [
     ("webmacs.pipeline.cooldown", "webmacs", []),
     ("webmacs.storage.bulk", "webmacs", ["webmacs.model", "webmacs.errors"]),
     ("webmacs.storage.statements", "webmacs", ["webmacs.errors", "webmacs.model", "webmacs.storage.base"]),
+    (  # the limits of what may be said
+        "webmacs.declaration",
+        "webmacs.handlers",
+        [
+            *(
+                "webmacs.handlers.resource.Number",
+                "webmacs.handlers.resource.Text",
+                "webmacs.handlers.events.EventType",
+            ),
+            *("webmacs.handlers.channels.ChannelId", "webmacs.handlers.channels.Unit"),
+            *("webmacs.handlers.plugins.MAX_CONFIG_LENGTH", "webmacs.handlers.plugins.PluginId"),
+            *("webmacs.handlers.rules.Seconds", "webmacs.handlers.users.Email", "webmacs.handlers.users.Username"),
+            *("webmacs.handlers.webhooks.EventType", "webmacs.handlers.webhooks.Url"),
+        ],
+    ),
     ("webmacs.handlers.resource", "webmacs", ["webmacs.config", "webmacs.errors", "webmacs.model"]),
     ("webmacs.uses", "webmacs", ["webmacs.errors", "webmacs.storage.accounts", "webmacs.storage.base"]),
     (

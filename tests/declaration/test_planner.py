@@ -326,7 +326,7 @@ IMPOSSIBLE = {
         '[[users]]\nemail = "a@b"',
         [
             "users[0].password_file: is missing (or password_env): a@b is new and needs a password",
-            "users[0].username: is missing: 'a', of the e-mail address, has not 2 to 50 characters",
+            "users[0].username: is missing: 'a' will not do for one; String should have at least 2 characters",
         ],
     ),
     "a name that somebody has": (

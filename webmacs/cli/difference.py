@@ -31,19 +31,23 @@ KINDS: Final = {
     RuleState: "rule",
     WebhookState: "webhook",
 }
-MARKS: Final = {Verdict.ADD: ("+", "green"), Verdict.CHANGE: ("~", "yellow")}
+MARKS: Final = {Verdict.ADD: ("+", "bold green"), Verdict.CHANGE: ("~", "bold yellow")}
 ARROW: Final = "→"
 
 
 def show_changes(plan: Plan, *, lines: bool) -> None:
     """Print each change: for people with a mark and, on a terminal, colours; as lines with tabs between."""
+    if lines:
+        for step in plan.changes:
+            click.echo("\t".join((step.verdict, KINDS[type(step.now)], _name(step), _said(step, plan))))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
     for step in plan.changes:
-        kind, name = KINDS[type(step.now)], _name(step)
-        if lines:
-            click.echo("\t".join((step.verdict, kind, name, _said(step, plan))))
-            continue
-        mark, colour = MARKS[step.verdict]
-        click.echo(f"{click.style(mark, colour, bold=True)} {kind} {click.style(name, bold=True)}: {_said(step, plan)}")
+        mark, kind = MARKS[step.verdict], KINDS[type(step.now)]
+        console.print(Text.assemble(mark, f" {kind} ", (_name(step), "bold"), f": {_said(step, plan)}"))
 
 
 def summary(plan: Plan, *, dry_run: bool) -> str:

@@ -11,6 +11,7 @@ from webmacs.errors import WebmacsError
 
 SHOWN: Final = 60
 NAMED: Final = 8
+COMPARED: Final = 1_000  # names, for each that is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def choice(wanted: str, names: Collection[str]) -> str:
     """What somebody may have meant who wrote something that is not there."""
     if not names:
         return "there is none at all"
-    close = get_close_matches(wanted, names, n=1)
+    close = get_close_matches(wanted, list(names)[:COMPARED], n=1)
     if close:
         return f"is it {shown(close[0])}?"
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

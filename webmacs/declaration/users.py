@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from pydantic import TypeAdapter, ValidationError
+
+from webmacs.config import explain
 from webmacs.declaration.draft import Draft, merged
 from webmacs.declaration.file import UserEntry
 from webmacs.declaration.problem import shown
 from webmacs.declaration.sources import Secrets
 from webmacs.declaration.state import UserState
+from webmacs.handlers.users import Username
 from webmacs.model import Role
 
-MIN_USERNAME: Final = 2
-MAX_USERNAME: Final = 50
+_USERNAME: Final[TypeAdapter[str]] = TypeAdapter(Username)
 
 
 def plan_users(draft: Draft, entries: Iterable[UserEntry], secrets: Secrets) -> dict[str, str]:
@@ -55,9 +58,7 @@ def _check_new(draft: Draft, where: str, entry: UserEntry, now: UserState) -> No
         draft.problem(
             f"{where}.password_file", f"is missing (or password_env): {entry.email} is new and needs a password"
         )
-    if not MIN_USERNAME <= len(now.username) <= MAX_USERNAME:
-        draft.problem(
-            f"{where}.username",
-            f"is missing: {shown(now.username)}, of the e-mail address, has not {MIN_USERNAME} to {MAX_USERNAME}"
-            " characters",
-        )
+    try:
+        _USERNAME.validate_python(now.username)
+    except ValidationError as error:
+        draft.problem(f"{where}.username", f"is missing: {shown(now.username)} will not do for one; {explain(error)}")
