@@ -73,7 +73,7 @@ async def test_from_nothing_to_changing_values_within_a_minute(tmp_path: Path, p
     assert CPU_USAGE in values
     assert max(map(len, values.values())) > 1
     assert code == 0
-    assert seconds < 2.5
+    assert seconds < 10  # it does not wait for who looks on
 
 
 async def test_started_again_it_goes_on_where_it_was(tmp_path: Path, port: int) -> None:
@@ -92,7 +92,7 @@ async def test_started_again_it_goes_on_where_it_was(tmp_path: Path, port: int) 
     assert code == 0
     assert [line for line in farewell.err.splitlines() if ALARM not in line] == []  # this machine may be busy
     assert farewell.out.splitlines()[-1] == "Stopped. Start it again to go on."
-    assert seconds < 2.5
+    assert seconds < 10  # it does not wait for who looks on
 
 
 async def test_a_port_that_is_taken_leaves_nothing_behind(tmp_path: Path, port: int) -> None:
