@@ -215,7 +215,7 @@ def test_all_that_is_wrong_is_said_a_line_each_and_nothing_is_applied(
     )
     result = run("apply", file, "--config", config)
     assert (result.exit_code, result.stdout) == (1, "")
-    there = "neither here nor in the file; there are 'Sensor 0', 'Sensor 1', 'Sensor 2', 'Spare'"
+    there = "neither in the installation nor in the file; there are 'Sensor 0', 'Sensor 1', 'Sensor 2', 'Spare'"
     assert result.stderr.splitlines() == [
         f"Error: {file}: plugins[0].channels[0].event: no event is called 'X', {there}",
         f"Error: {file}: rules[0].event: no event is called '9\\n9', {there}",

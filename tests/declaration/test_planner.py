@@ -240,7 +240,7 @@ NO_EVENT, NO_RULE = "is missing: there is no event 'N' yet", "there is no rule '
 NO_CHANNEL = "is missing: 'Rig' has no channel 'x' yet, and the plugin's catalogue has none"
 NO_CHANGE = "'Rig' is an instance of 'rig', and cannot become one of 'system'"
 TOO_LONG = "the event of channel 't' would have a name of 264 characters, more than 255"
-NEITHER = "neither here nor in the file"
+NEITHER = "neither in the installation nor in the file"
 NEW_EVENT = '[[events]]\nname = "N"\nunit = "V"\nmin_value = 0\nmax_value = 1\n'
 TO_RIG = '[[plugins]]\ninstance_name = "Rig"\n'
 CHANNEL = "[[plugins.channels]]\nchannel_id = "
@@ -347,7 +347,7 @@ def test_what_cannot_be_is_named_with_its_place_and_the_mend(file: str, found: l
 
 def test_a_reference_to_nothing_at_all_is_named() -> None:
     assert problems(HOT) == [
-        "rules[0].event: no event is called 'T', neither here nor in the file; there is none at all"
+        "rules[0].event: no event is called 'T', neither in the installation nor in the file; there is none at all"
     ]
 
 

@@ -67,7 +67,9 @@ class Draft:
         """The public id of an event that is there or in the file; it is a problem when there is none."""
         if name not in self.event_ids:
             may_be = choice(name, self.event_ids)
-            self.problem(where, f"no event is called {shown(name)}, neither here nor in the file; {may_be}")
+            self.problem(
+                where, f"no event is called {shown(name)}, neither in the installation nor in the file; {may_be}"
+            )
         return self.event_ids.get(name)
 
 
