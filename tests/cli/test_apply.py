@@ -140,6 +140,11 @@ def test_a_difference_is_said_from_what_to_what(
     assert (first, last) == (f"~ {said}", "added 0, changed 1, left 5 as they were")
 
 
+def test_what_is_new_and_off_is_said_to_be(config: Path, plant: Plant) -> None:
+    off = '[[plugins]]\ninstance_name = "Bench"\nplugin_id = "system"\nenabled = false\ncatalog_channels = false\n'
+    assert done("apply", "-", "--config", config, stdin=off).splitlines()[0] == "+ plugin instance Bench: system, off"
+
+
 def test_programs_get_lines(config: Path, plant: Plant, file: Path) -> None:
     result = run("apply", file, "--lines", "--config", config)
     assert [line.split("\t") for line in result.stdout.splitlines()][1::3] == [
@@ -261,6 +266,7 @@ async def test_a_running_server_hears_of_it(server: Server, configure: Configure
 
 
 async def test_of_several_at_once_none_does_half_of_it(config: Path, storage_url: str, tmp_path: Path) -> None:
+    await ended("migrate", "--config", config, cwd=tmp_path)
     runs = await asyncio.gather(
         *(ended("apply", EXAMPLE, "--config", config, cwd=tmp_path, **SECRETS) for _ in range(3))
     )

@@ -71,7 +71,7 @@ def test_a_condition_is_an_operator_with_its_thresholds(
             '[[plugins]]\ninstance_name = "Rig"\n[[plugins.channels]]\nchannel_id = "a"\nevnt = "T"',
             "plugins[0].channels[0].evnt: unknown key; is it 'event'?",
         ),
-        ("[[events]]", "events[0].name: Field required"),
+        ("[[events]]", "events[0].name: is missing"),
         ('[[events]]\nname = ""', "events[0].name: String should have at least 1 character; it is ''"),
         (
             '[[events]]\nname = "T"\nmin_value = "cold"',
@@ -95,7 +95,7 @@ def test_a_condition_is_an_operator_with_its_thresholds(
         (f"{RULE}cooldown_s = 1.5", "rules[0].cooldown_s: Input should be a valid integer"),
         (f"{RULE}cooldown_s = -1", "rules[0].cooldown_s: Input should be greater than or equal to 0; it is -1"),
         (f"{RULE}enabled = 1", "rules[0].enabled: Input should be a valid boolean; it is 1"),
-        (f"{RULE}between = [5]", "rules[0].between[1]: Field required"),
+        (f"{RULE}between = [5]", "rules[0].between[1]: is missing"),
         (f"{RULE}between = [5, 2]", "rules[0]: between = [5, 2]: the lower bound comes first"),
         (
             f"{RULE}above = 1\nbelow = 2",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -178,6 +179,13 @@ def test_channels_that_somebody_removed_do_not_come_back_by_themselves() -> None
 @pytest.mark.parametrize("config", ["{ a = 1, b = 2 }", "{ b = 2, a = 1.0 }"])
 def test_a_configuration_that_means_the_same_is_the_same(config: str) -> None:
     assert planned(f"{RIG}config = {config}\n", having(f"{RIG}config = {{ a = 1, b = 2 }}\n")).changes == ()
+
+
+def test_a_configuration_that_cannot_be_read_is_replaced() -> None:
+    there = having(RIG)
+    broken = replace(there.plugins["Rig"], state=replace(there.plugins["Rig"].state, config_json="{"))
+    plan = planned(f"{RIG}config = {{ a = 1 }}\n", Present(plugins={"Rig": broken}))
+    assert changed(plan)["Rig"].config_json == '{"a": 1}'
 
 
 def test_what_a_webhook_wants_to_hear_of_has_no_order() -> None:

@@ -219,8 +219,10 @@ def _problem(kind: str, where: tuple[str | int, ...], message: str, value: objec
     names = [part for part in where if isinstance(part, str)]
     if kind == "extra_forbidden":
         return Problem(place(*where), _unknown(names))
+    if kind == "missing":
+        return Problem(place(*where), "is missing")
     text = message.removeprefix("Value error, ")
-    if kind == "missing" or isinstance(value, (dict, list)) or SECRET & set(names):
+    if isinstance(value, (dict, list)) or SECRET & set(names):
         return Problem(place(*where), text)
     return Problem(place(*where), f"{text}; it is {shown(value)}")
 
