@@ -6,6 +6,7 @@ arrived says where to go on.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,13 +16,13 @@ from typing import Final
 
 from webmacs.catalog import Snapshot
 from webmacs.errors import Conflict
-from webmacs.export import EVER_US, merged, span
-from webmacs.model import Datapoint
+from webmacs.export import EVER_US, NEVER_US, merged, span
+from webmacs.model import Datapoint, Write
 from webmacs.storage import copying, records
 from webmacs.storage.base import Row, Storage
+from webmacs.tasks import end
 
 DAY_US: Final = 86_400_000_000
-NEVER_US: Final = 1 << 62
 MAX_ROOM_US: Final = 20 * 366 * DAY_US  # beyond that a clock was wrong: no partitions for those readings
 
 _READING: Final = Struct("<qqqdq")
@@ -106,15 +107,24 @@ class Copy:
         )
         first_us, last_us = await span(self._source, snapshot, list(snapshot.events_by_id), from_us=arrived[0])
         await self._make_room(max(first_us, last_us - MAX_ROOM_US), last_us)
-        count = 0
-        async for run in self._following(snapshot, arrived):
-            await self._target.write(copying.readings_of(self._target, run))
-            count += len(run)
-            progress((run[-1].time_us - first_us) / max(1, last_us - first_us), count)
+        count, storing = 0, asyncio.create_task(asyncio.sleep(0))
+        try:
+            async for run in self._following(snapshot, arrived):
+                write = copying.readings_of(self._target, run)
+                await storing
+                storing = asyncio.create_task(self._store(write))  # while more is read
+                count += len(run)
+                progress((run[-1].time_us - first_us) / max(1, last_us - first_us), count)
+            await storing
+        finally:
+            await end(storing)
 
     async def finish(self) -> None:
         """Say that the copy is whole."""
         await self._target.write(copying.unmarked())
+
+    async def _store(self, write: Write) -> None:
+        await self._target.write(write)
 
     async def _following(self, snapshot: Snapshot, after: tuple[int, int]) -> AsyncGenerator[list[Datapoint], None]:
         """The readings after that time and id, as many at a time as a commit may hold."""

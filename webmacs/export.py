@@ -20,7 +20,8 @@ AT_ONCE: Final = 30_000  # readings held for all events together
 LATE_US: Final = 60_000_000
 """How long after its end readings may be an experiment's, of a server that had not heard of it."""
 EVER_US: Final = -(1 << 62)
-"""Before every reading."""
+NEVER_US: Final = 1 << 62
+"""Before and after every reading."""
 HEADER: Final = ("timestamp", "event_name", "event_public_id", "value", "unit", "datapoint_public_id")
 
 _BY_ID, _BY_TIME, _ORDER = itemgetter(0), itemgetter(2), itemgetter(2, 0)

@@ -51,17 +51,17 @@ async def command(url: str, config: Path | None) -> None:
     async with _source(settings) as source, _target(settings, url, source) as target:
         label = place(source.url)
         copy = Copy(source, target, label, settings.pipeline.commit_rows)
-        with stoppable("run it again to go on; the target is of no use before"):
+        with stoppable("run it again to go on; the target is of no use before") as check:
             if await copy.begin(now_us):
                 click.echo("going on with a copy that broke off", err=True)
             with progress("Configuration") as advance:
-                await copy.configuration(_told(advance))
+                await copy.configuration(_told(advance, check))
             with progress("Readings") as advance:
-                await copy.readings(now_us, _told(advance))
+                await copy.readings(now_us, _told(advance, check))
             with progress("Reading again what was copied") as advance:
-                here = await sums(source, now_us, _told(advance))
+                here = await sums(source, now_us, _told(advance, check))
             with progress("Reading the copy") as advance:
-                there = await sums(target, now_us, _told(advance))
+                there = await sums(target, now_us, _told(advance, check))
             entries = list(_compared(here, there))
             show(HEADINGS, [entry for _, entry in entries], lines=False)
             wrong = [what for what, entry in entries if entry.notes]
@@ -117,8 +117,12 @@ def _at(settings: Settings, url: str, *, migrate: bool) -> Settings:
     return settings.model_copy(update={"storage": storage})
 
 
-def _told(advance: Advance) -> Callable[[float, int], None]:
-    return lambda share, number: advance(share, f"{number:,}")
+def _told(advance: Advance, check: Callable[[], None]) -> Callable[[float, int], None]:
+    def tell(share: float, number: int) -> None:
+        advance(share, f"{number:,}")
+        check()
+
+    return tell
 
 
 def _compared(here: Sums, there: Sums) -> Iterator[tuple[str, Entry]]:

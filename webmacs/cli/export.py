@@ -16,7 +16,7 @@ from webmacs.cli.output import output
 from webmacs.cli.setting import config_option, opened_storage, runs, settings_from
 from webmacs.cli.work import Advance, as_a_filter, progress, readings, stoppable
 from webmacs.clock import SystemClock
-from webmacs.export import EVER_US, LATE_US, as_csv, merged, span
+from webmacs.export import EVER_US, LATE_US, NEVER_US, as_csv, merged, span
 from webmacs.model import Datapoint, Experiment, to_datetime
 from webmacs.storage import records
 
@@ -40,7 +40,7 @@ class Choice(NamedTuple):
 )
 @click.option("--experiment", metavar="NAME", help="Only readings of this experiment; named in the same ways.")
 @click.option("--from", "from_us", type=Moment(), metavar="TIME", help="Only readings from this time on (ISO 8601).")
-@click.option("--to", "until_us", type=Moment(), metavar="TIME", help="Only readings before this time. Default: now.")
+@click.option("--to", "until_us", type=Moment(), metavar="TIME", help="Only readings before this time.")
 @click.option(
     "--output",
     "path",
@@ -65,9 +65,8 @@ async def command(
     """
     path = None if path == Path("-") else path
     async with opened_storage(settings_from(config)) as storage:
-        now_us = SystemClock().now_us()
-        snapshot = await records.snapshot(storage, now_us)
-        choice = _choice(snapshot, events, experiment, from_us, now_us if until_us is None else until_us)
+        snapshot = await records.snapshot(storage, SystemClock().now_us())
+        choice = _choice(snapshot, events, experiment, from_us, until_us)
         ending = stoppable("nothing was written") if path else as_a_filter()
         with ending as check, output(path) as file, progress("Exporting") as advance:
             first_us, last_us = await span(storage, snapshot, choice.event_ids, from_us=choice.from_us)
@@ -100,11 +99,12 @@ class Counter:
 
 
 def _choice(
-    snapshot: Snapshot, events: Sequence[str], experiment: str | None, from_us: int | None, until_us: int
+    snapshot: Snapshot, events: Sequence[str], experiment: str | None, from_us: int | None, until_us: int | None
 ) -> Choice:
     named = [Candidate(event, event.public_id, event.name, event.name) for event in snapshot.events.values()]
     event_ids = list(dict.fromkeys(chosen("event", text, named).id for text in events)) or [*snapshot.events_by_id]
     from_us = EVER_US if from_us is None else from_us
+    until_us = NEVER_US if until_us is None else until_us
     if experiment is None:
         return Choice(event_ids, from_us, until_us, None)
     found = chosen(
