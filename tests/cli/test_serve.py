@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -48,6 +50,32 @@ async def test_it_serves_until_told_to_stop(config: Path, plant: Plant, tmp_path
         code, seconds = await server.stop(signal.SIGTERM)
     assert code == 0
     assert seconds < 3
+
+
+@pytest.mark.parametrize(
+    ("allowed", "most", "after", "warned"), [(300, 3000, 2600, False), (300, 900, 900, True), (2800, 3000, 2800, False)]
+)
+def test_as_many_files_as_sockets_need_may_be_open(allowed: int, most: int, after: int, warned: bool) -> None:
+    script = (
+        "import resource; from webmacs.cli.serve import allow_files\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({allowed}, {most})); allow_files(2600)\n"
+        "print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == [str(after), str(most)]
+    assert (f"only {after} files may be open" in result.stderr) is warned
+
+
+async def test_it_says_so_when_the_system_does_not_allow_the_sockets_it_is_to_have(
+    configure: Configure, tmp_path: Path
+) -> None:
+    config = configure("sqlite:///test.db")
+    text = config.read_text(encoding="utf-8").replace("[server]\n", "[server]\nmax_connections = 2000000000\n")
+    config.write_text(text, encoding="utf-8")
+    async with started("serve", "--config", config, cwd=tmp_path) as server:
+        assert "server.max_connections wants 2000000600" in await server.says("files may be open")
+        await address_of(server)
+        assert (await server.stop())[0] == 0
 
 
 async def test_ctrl_c_is_a_good_end_too(config: Path, plant: Plant, tmp_path: Path) -> None:

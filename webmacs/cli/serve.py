@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import socket
 import ssl
 import sys
@@ -41,6 +42,8 @@ SWITCH_INTERVAL_S = 0.0005
 # garbage: 40 % of the loop's time, measured. What was made at start is left alone, and the rest looked at less often.
 GC_THRESHOLDS = (50_000, 20, 50)
 
+OTHER_FILES = 400  # beside the sockets: HTTP, the storage, deliveries
+
 
 @click.command("serve")
 @config_option
@@ -49,6 +52,7 @@ def command(config: Path | None) -> None:
     try:
         settings = settings_from(config)
         logs.set_up(settings.logging)
+        allow_files(settings.server.max_connections + settings.server.max_refused + OTHER_FILES)
         run(serve(settings))
     except WebmacsError as error:
         raise one_line(error) from error
@@ -109,6 +113,27 @@ async def running(settings: Settings, app: web.Application | None = None) -> Asy
         yield f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     finally:
         await runner.cleanup()
+
+
+def allow_files(needed: int) -> None:
+    """Let this process open so many files, of which each socket is one: usually no more than 1024 are allowed at first.
+
+    What the system does not allow at all is said in the log.
+    """
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY or allowed >= needed:
+        return
+    possible = needed if most == resource.RLIM_INFINITY else min(needed, most)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (possible, most))
+    except (OSError, ValueError):  # macOS says "no limit" and has one
+        possible = allowed
+    if possible < needed:
+        _log.warning(
+            "only %d files may be open, server.max_connections wants %d: lower it, or raise LimitNOFILE (`ulimit -Hn`)",
+            possible,
+            needed,
+        )
 
 
 def refusal(host: str, port: int) -> OSError | None:
