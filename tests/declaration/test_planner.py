@@ -93,6 +93,13 @@ def test_a_channel_may_be_one_that_the_catalogue_does_not_have() -> None:
     assert (state.channel_name, state.unit, state.direction, state.event) == ("X", "V", Direction.OUTPUT, "t-1")
 
 
+def test_a_plugin_may_be_installed_where_the_device_is_and_not_here() -> None:
+    own = '[[plugins.channels]]\nchannel_id = "x"\nchannel_name = "X"\nunit = "V"\n'
+    plan = planned(f'[[plugins]]\ninstance_name = "Far"\nplugin_id = "far"\ncatalog_channels = false\n{own}')
+    assert list(verdicts(plan)) == ["Far", "Far / x"]
+    assert changed(plan)["Far"].plugin_id == "far"
+
+
 def test_a_channel_may_be_linked_to_an_event_that_comes_with_an_instance_further_down() -> None:
     first = '[[plugins]]\ninstance_name = "Other"\nplugin_id = "rig"\ncatalog_channels = false\n'
     link = f'[[plugins.channels]]\nchannel_id = "t"\nevent = "{RIG_T}"\n'
@@ -246,6 +253,7 @@ def test_in_the_other_mode_what_could_not_be_changed_is_no_matter() -> None:
 
 NO_EVENT, NO_RULE = "is missing: there is no event 'N' yet", "there is no rule 'N' yet"
 NO_CHANNEL = "is missing: 'Rig' has no channel 'x' yet, and the plugin's catalogue has none"
+ELSEWHERE = "for one that is installed where the device is, add catalog_channels = false"
 NO_CHANGE = "'Rig' is an instance of 'rig', and cannot become one of 'system'"
 TOO_LONG = "the event of channel 't' would have a name of 264 characters, more than 255"
 NEITHER = "neither in the installation nor in the file"
@@ -279,7 +287,9 @@ IMPOSSIBLE = {
     ),
     "an instance of a plugin that is not installed": (
         f'[[plugins]]\ninstance_name = "N"\nplugin_id = "rug"\n{CHANNEL}"t"',
-        ["plugins[0].plugin_id: no plugin 'rug' is installed; is it 'rig'?"],
+        [
+            f"plugins[0].plugin_id: no plugin 'rug' is installed here (is it 'rig'?); {ELSEWHERE}",
+        ],
     ),
     "an instance that becomes one of another plugin": (
         f'{TO_RIG}plugin_id = "system"',

@@ -20,7 +20,7 @@ from webmacs.plugins.instances import EVENT_TYPES, event_name
 class _Instance(NamedTuple):
     """An instance of which it is known what it will be; `catalog` has its plugin's channels by id.
 
-    `known` False: there will be none, as its plugin is not installed.
+    `known` False: there will be none, as its plugin is not installed and was expected to be.
     """
 
     place: str
@@ -59,11 +59,15 @@ def _plan_instance(draft: Draft, where: str, entry: PluginEntry, plugins: Mappin
     if thing is not None and draft.left(name, thing):
         return _Instance(where, entry, thing.public_id, new=False, known=True, catalog=catalog)
     base = thing.state if thing else PluginState(name, plugin_id, demo_mode=False, enabled=True, config_json=None)
+    known = thing is not None or description is not None or not entry.catalog_channels
     if thing is None:
         draft.needs(where, entry, f"there is no plugin instance {shown(name)} yet", "plugin_id")
-        if description is None and plugin_id:
-            may_be = choice(plugin_id, plugins)
-            draft.problem(f"{where}.plugin_id", f"no plugin {shown(plugin_id)} is installed; {may_be}")
+        if not known and plugin_id:
+            draft.problem(
+                f"{where}.plugin_id",
+                f"no plugin {shown(plugin_id)} is installed here ({choice(plugin_id, plugins)}); for one that is"
+                " installed where the device is, add catalog_channels = false",
+            )
     elif entry.plugin_id not in {None, plugin_id}:
         draft.problem(
             f"{where}.plugin_id",
@@ -73,7 +77,6 @@ def _plan_instance(draft: Draft, where: str, entry: PluginEntry, plugins: Mappin
     now = merged(base, entry, but="plugin_id")
     if entry.config_json is not None and not _same(base.config_json, entry.config_json):
         now = replace(now, config_json=entry.config_json)
-    known = thing is not None or description is not None
     return _Instance(where, entry, draft.step(name, thing, now), thing is None, known, catalog)
 
 
