@@ -48,8 +48,9 @@ def now_us() -> int:
 def settings_for(url: str, directory: Path, **sections: dict[str, Any]) -> Settings:
     """Settings of a server on a free port; `sections` override."""
     document: dict[str, Any] = {
-        "server": {"port": 0, "shutdown_timeout_s": 3.0},
-        "auth": {"secret_key": SECRET, "free_failures": 1000},  # tests fail on purpose, and from one address
+        # Tests ask without a pause and fail on purpose, all from one address.
+        "server": {"port": 0, "shutdown_timeout_s": 3.0, "requests_per_minute": 0},
+        "auth": {"secret_key": SECRET, "free_failures": 1000},
         "storage": {"url": url, "startup_timeout_s": 0},
         "directory": directory,
     }
