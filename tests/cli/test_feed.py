@@ -210,6 +210,7 @@ async def test_polls_tell_each_reading_once_and_only_of_the_chosen_events() -> N
     ("status", "text", "problem"),
     [
         (500, None, "HTTP 500"),
+        (429, None, "the server is asked too often from here, or logins have failed; try again in some minutes"),
         (200, "<html>", "no answer that makes sense; is it a WebMACS server?"),
         (200, '{"detail": "odd"}', "HTTP 503 instead of a WebSocket"),
     ],

@@ -27,6 +27,7 @@ LATEST: Final = "/api/v1/datapoints/latest"
 STREAM: Final = "/ws/datapoints/stream"
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
+TOO_OFTEN: Final = 429
 ANSWER_S: Final = 10.0
 
 SignIn = Callable[[aiohttp.ClientSession], Awaitable[str]]
@@ -245,6 +246,8 @@ def explain(error: Exception) -> str:
         if isinstance(error, kind):
             return text
     if isinstance(error, aiohttp.ClientResponseError):
+        if error.status == TOO_OFTEN:
+            return "the server is asked too often from here, or logins have failed; try again in some minutes"
         instead = " instead of a WebSocket" if isinstance(error, aiohttp.WSServerHandshakeError) else ""
         return f"HTTP {error.status}{instead}"
     if isinstance(error, OSError):
