@@ -15,7 +15,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -234,22 +234,26 @@ def _acknowledged(server: Server, asked: str, events: list[str], seconds: float,
 
 def _table(found: dict[str, Found], readings: int) -> Table:
     table = Table(f"{readings / 1e6:g} million readings", *found, title="milliseconds, median and largest")
-    rows: dict[str, Callable[[Found], str]] = {}
-    for what in next(iter(found.values())).delays:
-        rows[what] = lambda one, what=what: f"{statistics.median(one.delays[what]):.1f}, {max(one.delays[what]):.1f}"
-    rows["export, readings/s"] = lambda one: f"{readings / one.export_s:,.0f}"
-    rows["memory before and during it, MiB"] = lambda one: f"{one.memory_mib[0]:.0f}, {one.memory_mib[1]:.0f}"
-    for percent in (50, 99):
-        rows[f"acknowledgements p{percent}: alone, while ten days are asked for"] = lambda one, percent=percent: (
-            ", ".join(
-                f"{statistics.median(_percentile(delays, percent) for delays in one.acknowledged[busy]):.2f}"
-                for busy in (False, True)
-            )
-        )
-    rows["questions asked meanwhile"] = lambda one: str(one.asked)
-    for what, show in rows.items():
-        table.add_row(what, *(show(one) for one in found.values()))
+    columns = [_rows(one, readings) for one in found.values()]
+    for cells in zip(*columns, strict=True):
+        table.add_row(cells[0][0], *(value for _, value in cells))
     return table
+
+
+def _rows(found: Found, readings: int) -> Iterator[tuple[str, str]]:
+    for what, delays in found.delays.items():
+        yield what, f"{statistics.median(delays):.1f}, {max(delays):.1f}"
+    yield "export, readings/s", f"{readings / found.export_s:,.0f}"
+    yield "memory before and during it, MiB", f"{found.memory_mib[0]:.0f}, {found.memory_mib[1]:.0f}"
+    for percent in (50, 99):
+        of_each = (
+            statistics.median(_percentile(one, percent) for one in found.acknowledged[busy]) for busy in (False, True)
+        )
+        yield (
+            f"acknowledgements p{percent}: alone, while ten days are asked for",
+            ", ".join(f"{milliseconds:.2f}" for milliseconds in of_each),
+        )
+    yield "questions asked meanwhile", str(found.asked)
 
 
 def _percentile(values: Sequence[float], percent: int) -> float:

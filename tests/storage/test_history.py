@@ -6,6 +6,8 @@ import math
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.storage.rows import DAY, SECOND, T0, commit, new_event, new_experiment, reading, snapshot
 from webmacs.model import Datapoint, Event, Reading
@@ -128,6 +130,30 @@ async def test_what_was_deleted_is_shown_no_more(storage: Storage) -> None:
     assert await history.datapoint(storage, await snapshot(storage), Key(largest.id, event.id, largest.time_us)) is None
 
 
+async def test_a_young_event_fills_its_chart_however_long_the_window_is(storage: Storage) -> None:
+    event = await new_event(storage)
+    await storage.append(await commit(storage, 1, noise(event, 2000, SECOND, from_us=T0 + 9 * DAY)))
+    for rolled_us in (T0, T0 + 10 * DAY):
+        await roll_up(storage, rolled_us)
+        assert len(await shown(storage, event, until_us=T0 + 10 * DAY, max_points=60)) > 25
+
+
+async def test_readings_of_one_moment_are_thinned_too(storage: Storage) -> None:
+    event = await new_event(storage)
+    await storage.append(await commit(storage, 1, [reading(float(n), event, T0) for n in range(50)]))
+    found = [one.value for one in await shown(storage, event, max_points=10)]
+    assert {0.0, 49.0} <= set(found)
+    assert len(found) <= 4
+
+
+@given(st.integers(0, 20 * DAY), st.integers(3, 999))
+def test_intervals_cover_a_time_and_are_not_much_longer_than_they_have_to_be(span_us: int, intervals: int) -> None:
+    width_us = history.length(span_us, intervals)
+    assert width_us * intervals >= span_us
+    assert width_us <= max(1, span_us / intervals * 1.13 + 1) + (MINUTE_US if span_us / intervals > 50 * SECOND else 0)
+    assert width_us < MINUTE_US or width_us % MINUTE_US == 0
+
+
 async def test_thinning_does_not_change_its_mind_while_the_window_moves_on(storage: Storage) -> None:
     event = await new_event(storage)
     await storage.append(await commit(storage, 1, noise(event, 4000, 20 * SECOND)))
@@ -196,6 +222,8 @@ async def test_all_readings_are_counted_rolled_up_or_not(storage: Storage) -> No
     for until_us in (T0, T0 + HOUR, T0 + 30 * DAY):
         await roll_up(storage, until_us)
         assert await history.total(storage) == 1000
+    storage.rolled_us = T0 + HOUR  # what this process knows may be some seconds old
+    assert await history.total(storage) == 1000
     await storage.append(await commit(storage, 2, noise(event, 10, HOUR, from_us=T0 - 5 * HOUR)))
     assert await history.total(storage) == 1010
 

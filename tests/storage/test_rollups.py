@@ -13,9 +13,9 @@ import pytest
 from tests.plant import settings_for
 from tests.storage.rows import DAY, SECOND, T0, commit, new_event, reading, snapshot
 from webmacs.extensions import load_storage
-from webmacs.model import Datapoint, Event, Reading
+from webmacs.model import Datapoint, Event, Reading, Write
 from webmacs.storage import records, rollups
-from webmacs.storage.base import Row, Storage
+from webmacs.storage.base import Commit, Row, Storage
 from webmacs.storage.history import Key, remove
 from webmacs.storage.rollups import LAG_US, MINUTE_US, Rollups, minute
 from webmacs.storage.upkeep import keep_house
@@ -187,6 +187,24 @@ async def test_what_is_noted_while_it_is_being_rolled_up_is_rolled_up_again(
     assert await noted(storage) == 1
     await caught_up(storage)
     assert [row[2] for row in await rolled(storage)] == [3]
+
+
+async def test_what_is_stored_while_a_step_is_being_prepared_is_not_passed_over(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = await new_event(storage)
+    write = storage.write
+    stored: list[Commit] = []
+
+    async def interrupted(*writes: Write) -> int:
+        if not stored and "SET noted_until_us" in writes[0].statement:  # the first reading has been looked for
+            stored.append(await commit(storage, 1, [reading(float(n), event, T0 + n * MINUTE_US) for n in range(3)]))
+            await storage.append(stored[0])
+        return await write(*writes)
+
+    monkeypatch.setattr(storage, "write", interrupted)
+    await caught_up(storage)
+    assert await rolled(storage) == expected(list(stored[0].readings), stored[0].first_id)
 
 
 async def test_a_minute_is_rolled_up_only_when_it_has_been_over_for_a_while(storage: Storage) -> None:

@@ -32,19 +32,23 @@ async def series(
     """The readings of an event from one time until before another, by time. If there are more than `max_points`: the
     smallest and the largest of each of some equal intervals, and the first and the last of all.
 
-    Intervals begin at multiples of their length, so that a chart whose window moves on does not change its mind about
-    the past. `max_points` is at least `MIN_POINTS`.
+    Intervals begin at multiples of their length, and few lengths are used, so that a chart whose window moves on does
+    not change its mind about the past. `max_points` is at least `MIN_POINTS`.
     """
     row: dict[str, Scalar] = {"event_id": event_id, "from_us": from_us, "until_us": until_us}
     raw = _raw(storage, ":from_us", ":until_us")
-    most = f"SELECT count(*) FROM (SELECT 1 FROM ({raw}) AS found LIMIT :limit) AS counted"
-    ((found,),) = await storage.fetch(most, **row, limit=max_points + 1)
+    ((found, first_us, last_us),) = await storage.fetch(
+        f"SELECT (SELECT count(*) FROM (SELECT 1 FROM ({raw}) AS found LIMIT :limit) AS counted),"
+        f" (SELECT time_us FROM ({raw} ORDER BY d.time LIMIT 1) AS oldest),"
+        f" (SELECT time_us FROM ({raw} ORDER BY d.time DESC LIMIT 1) AS newest)",
+        **row,
+        limit=max_points + 1,
+    )
     if found <= max_points:
         return snapshot.datapoints(await storage.fetch(f"{raw} ORDER BY d.time, d.id", **row))
-    width_us = -(-(until_us - from_us) // ((max_points - 2) // 2 - 1))
+    width_us = length(last_us - first_us, (max_points - 2) // 2 - 1)
     parts = _parts(storage, ":from_us", ":until_us")
     if width_us >= MINUTE_US:
-        width_us = -(-width_us // MINUTE_US) * MINUTE_US
         head_us = minute(from_us + MINUTE_US - 1)
         row |= {"head_us": head_us, "tail_us": max(head_us, min(storage.rolled_us, minute(until_us)))}
         parts = _parts_by_rollups(storage)
@@ -61,6 +65,17 @@ async def series(
         width_us=width_us,
     )
     return snapshot.datapoints(rows)
+
+
+def length(span_us: int, intervals: int) -> int:
+    """How long intervals are of which about so many cover a time, and one more at most; whole minutes, if a minute.
+
+    Rounded up to three binary digits after the first: a span that grows a little changes it seldom.
+    """
+    exact_us = -(-span_us // intervals) or 1
+    unit_us = 1 << max(exact_us.bit_length() - 4, 0)
+    rounded_us = -(-exact_us // unit_us) * unit_us
+    return rounded_us if rounded_us < MINUTE_US else -(-rounded_us // MINUTE_US) * MINUTE_US
 
 
 async def page(storage: Storage, snapshot: Snapshot, now_us: int, *, offset: int, limit: int) -> list[Datapoint]:
@@ -92,7 +107,7 @@ async def total(storage: Storage) -> int:
     """How many readings there are."""
     noted = "(SELECT DISTINCT event_id, start_us FROM rollup_gaps WHERE start_us < :rolled_us)"
     rows = await storage.fetch(
-        "SELECT (SELECT coalesce(sum(count), 0) FROM rollups),"
+        "SELECT (SELECT coalesce(sum(count), 0) FROM rollups WHERE start_us < :rolled_us),"
         f" (SELECT coalesce(sum(r.count), 0) FROM {noted} AS n JOIN rollups AS r USING (event_id, start_us)),"
         f" (SELECT count(*) FROM {noted} AS n JOIN events AS e ON e.id = n.event_id {_of_minute(storage)}),"
         f" (SELECT count(*) FROM events AS e {_of_event(storage, ':rolled_us', str(END_US))})",

@@ -175,10 +175,13 @@ class Rollups:
             return False
         begin_us = await self._first_reading(from_us, due_us) if due_us - from_us > LONG_US else from_us
         to_us = min(due_us, begin_us + self._step_us)
+        await storage.write(Write(_NOTED, ({"to_us": to_us},)))
+        storage.noted_us = max(storage.noted_us, to_us)
+        if begin_us > from_us:  # what was stored before that there has not been noted
+            begin_us = await self._first_reading(from_us, to_us)
+            to_us = min(to_us, begin_us + self._step_us)
         row: dict[str, Scalar] = {"from_us": from_us, "begin_us": begin_us, "to_us": to_us}
         began = time.monotonic()
-        await storage.write(Write(_NOTED, (row,)))
-        storage.noted_us = max(storage.noted_us, to_us)
         await storage.derive(
             "rollups",
             COLUMNS,
