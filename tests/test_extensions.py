@@ -11,7 +11,7 @@ import pytest
 
 from webmacs import __version__
 from webmacs.config import Settings
-from webmacs.errors import ConfigError, InvalidMessage
+from webmacs.errors import ConfigError
 from webmacs.extensions import find_plugins, load_stages, load_storage
 from webmacs.plugins.installed import Package
 from webmacs.storage.postgresql import PostgresStorage
@@ -247,7 +247,7 @@ def test_plugins_are_found_with_the_packages_that_brought_them() -> None:
     found = find_plugins()
     assert list(found.plugins) == ["revpi", "simulated", "system"]
     assert found.packages == (Package("webmacs", __version__, ("revpi", "simulated", "system")),)
-    assert found.plugin("system").name == "System Monitor"
+    assert found.plugins["system"].name == "System Monitor"
 
 
 def test_plugins_of_others_come_after_our_own(install: Callable[..., None]) -> None:
@@ -255,7 +255,7 @@ def test_plugins_of_others_come_after_our_own(install: Callable[..., None]) -> N
     found = find_plugins()
     assert list(found.plugins) == ["revpi", "simulated", "system", "tank"]
     assert found.packages[1:] == (Package("a-tank", "1.5", ("tank",)),)
-    assert found.plugin("tank").channels[0].channel_id == "level"
+    assert found.plugins["tank"].channels[0].channel_id == "level"
 
 
 @pytest.mark.parametrize(
@@ -279,8 +279,8 @@ def test_a_plugin_that_is_broken_is_left_out_and_its_package_is_named(
     install("b-tank", drum="plant_plugins:Tank", tank="plant_plugins:Tank")
     found = find_plugins()
     assert set(found.plugins) >= {"revpi", "simulated", "system"}
-    assert found.plugin("tank").name == "Tank"
-    assert found.plugin("system").name == "System Monitor"
+    assert found.plugins["tank"].name == "Tank"
+    assert found.plugins["system"].name == "System Monitor"
     assert Package("a-broken-one", "1.5", (plugin_id,)) in found.packages
     message = f"a plugin of package a-broken-one cannot be used: webmacs.plugins: {plugin_id}: {said}"
     assert [text[: len(message)] for text in caplog.messages][:1] == [message]
@@ -303,9 +303,3 @@ def test_packages_that_were_not_installed_to_their_end_do_no_harm(
     found = find_plugins()
     assert [package.name for package in found.packages] == ["webmacs", "a-tank"]
     assert [text.partition(" cannot")[0] for text in caplog.messages] == ["a plugin of package (unknown)"] * 2
-
-
-def test_asked_for_a_plugin_that_is_not_there_it_names_those_that_are() -> None:
-    said = "plugin_id: no 'tank' is installed; there are revpi, simulated, system"
-    with pytest.raises(InvalidMessage, match=said):
-        find_plugins().plugin("tank")

@@ -133,11 +133,15 @@ async def test_readings_of_a_new_instance_are_taken_at_once(shared: Server) -> N
 
 
 @pytest.mark.parametrize("plugin_id", ["nothing", "Simulated", "webmacs.plugins.system:System"])
-async def test_a_plugin_that_is_not_installed_is_422_and_names_those_that_are(shared: Server, plugin_id: str) -> None:
-    before = await everything(shared, PLUGINS.path)
-    reply = await rest(shared, "POST", PLUGINS.path, {**PLUGINS.body(shared), "plugin_id": plugin_id})
-    assert (reply.status, reply.detail) == (422, f"plugin_id: no {plugin_id!r} is installed; {KNOWN}")
-    assert await everything(shared, PLUGINS.path) == before
+async def test_a_plugin_may_be_installed_where_the_device_is_and_nowhere_else(shared: Server, plugin_id: str) -> None:
+    body = {**PLUGINS.body(shared), "plugin_id": plugin_id}
+    reply = await rest(shared, "POST", PLUGINS.path, body)
+    assert reply.status == 201
+    assert f"added without channels: no {plugin_id!r} is installed here, {KNOWN}; add" in reply.body["message"]
+    (instance,) = [
+        one for one in await everything(shared, PLUGINS.path) if one["instance_name"] == body["instance_name"]
+    ]
+    assert (instance["plugin_id"], instance["channel_mappings"]) == (plugin_id, [])
 
 
 @pytest.mark.parametrize("raw", ['""', f'"{"x" * 101}"', '"a\\u0000"', "null", "1"])

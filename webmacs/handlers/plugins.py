@@ -188,15 +188,18 @@ class PluginRoutes:
         return call.query.of(sorted(self._catalog.current.plugins, key=lambda one: not one.enabled), self._shape)
 
     async def add(self, call: Call[NewInstance]) -> Done:
-        """Add an instance with its channels."""
+        """Add an instance with its channels.
+
+        One of a plugin that is not installed here has none yet: it may be installed where the device is.
+        """
         new = call.body
-        plugin = self._installed.plugin(new.plugin_id)
+        plugin = self._installed.plugins.get(new.plugin_id)
         with unique(_taken(new.instance_name)):
             await add_instance(
                 self._storage,
-                plugin_id=plugin.id,
+                plugin_id=new.plugin_id,
                 instance_name=new.instance_name,
-                channels=plugin.channels,
+                channels=plugin.channels if plugin else (),
                 events=new.auto_create_events,
                 demo_mode=new.demo_mode,
                 enabled=new.enabled,
@@ -205,6 +208,11 @@ class PluginRoutes:
                 now_us=self._clock.now_us(),
             )
         await self._catalog.reload()
+        if plugin is None:
+            return done(
+                f"plugin instance {new.instance_name} added without channels: no {new.plugin_id!r} is installed here,"
+                f" there are {', '.join(self._installed.plugins)}; add its channels one by one"
+            )
         return done(f"plugin instance {new.instance_name} added")
 
     async def show(self, call: Call) -> InstanceShape:

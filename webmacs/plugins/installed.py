@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from webmacs.errors import InvalidMessage
 from webmacs.plugins.base import PluginDescription
 
 
@@ -24,10 +23,3 @@ class Installed:
 
     plugins: Mapping[str, PluginDescription]
     packages: tuple[Package, ...]
-
-    def plugin(self, plugin_id: str) -> PluginDescription:
-        """Raises `InvalidMessage` when no plugin of that id is installed here."""
-        found = self.plugins.get(plugin_id)
-        if found is None:
-            raise InvalidMessage(f"plugin_id: no {plugin_id!r} is installed; there are {', '.join(self.plugins)}")
-        return found
