@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Final, NamedTuple, TextIO
 
 from webmacs.errors import WebmacsError
@@ -100,7 +101,7 @@ class Table:
         if places["event_public_id"] is None and places["event_name"] is None:
             raise BadFile("there is neither a column event_public_id nor event_name in the header")
         # What is missing is read from a field behind the last, which is empty.
-        self._places = [self._width if place is None else place for place in places.values()]
+        self._fields = itemgetter(*(self._width if place is None else place for place in places.values()))
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """The line each row begins in, and its fields. Raises `BadFile` where it cannot be read on."""
@@ -115,8 +116,7 @@ class Table:
         """What a row says. Raises `BadRow`."""
         if len(fields) != self._width:
             raise BadRow(f"it has {len(fields)} columns, the header {self._width}")
-        padded = (*fields, "")
-        time, number, public_id, name, unit, datapoint = [padded[place] for place in self._places]
+        time, number, public_id, name, unit, datapoint = self._fields((*fields, ""))
         if not (public_id or name):
             raise BadRow("it names no event")
         return Row(times.read(time.strip()), _number(number), Mention(public_id, name), unit, datapoint)
