@@ -16,7 +16,7 @@ from webmacs.extensions import load_storage
 from webmacs.model import Datapoint, Event, Reading, Write
 from webmacs.storage import records, rollups
 from webmacs.storage.base import Commit, Row, Storage
-from webmacs.storage.history import Key, remove
+from webmacs.storage.history import Key, remove, total
 from webmacs.storage.rollups import LAG_US, MINUTE_US, Rollups, minute
 from webmacs.storage.upkeep import keep_house
 
@@ -32,11 +32,11 @@ async def noted(storage: Storage) -> int:
     return int((await storage.fetch("SELECT count(*) FROM rollup_gaps"))[0][0])
 
 
-async def caught_up(storage: Storage, now_us: int = NOW) -> None:
+async def caught_up(storage: Storage, now_us: int = NOW) -> Rollups:
     maker = Rollups(storage)
     for _ in range(1000):
         if not await maker.advance(now_us):
-            return
+            return maker
     raise AssertionError("it does not end")
 
 
@@ -210,9 +210,9 @@ async def test_what_is_stored_while_a_step_is_being_prepared_is_not_passed_over(
 async def test_a_minute_is_rolled_up_only_when_it_has_been_over_for_a_while(storage: Storage) -> None:
     event = await new_event(storage)
     await storage.append(await commit(storage, 1, [reading(1.0, event, T0 + n * MINUTE_US) for n in range(5)]))
-    await caught_up(storage, T0 + 3 * MINUTE_US + LAG_US + 1)
+    maker = await caught_up(storage, T0 + 3 * MINUTE_US + LAG_US + 1)
     assert [row[1] for row in await rolled(storage)] == [T0, T0 + MINUTE_US, T0 + 2 * MINUTE_US]
-    assert storage.rolled_us == T0 + 3 * MINUTE_US
+    assert maker.rolled_us == T0 + 3 * MINUTE_US
 
 
 async def test_what_was_rolled_up_by_a_clock_that_was_ahead_is_withdrawn(storage: Storage) -> None:
@@ -222,8 +222,8 @@ async def test_what_was_rolled_up_by_a_clock_that_was_ahead_is_withdrawn(storage
     await storage.append(first)
     await caught_up(storage, T0 + DAY)
     back_us = T0 + 30 * MINUTE_US + LAG_US
-    await caught_up(storage, back_us)
-    assert storage.rolled_us == T0 + 30 * MINUTE_US
+    maker = await caught_up(storage, back_us)
+    assert maker.rolled_us == T0 + 30 * MINUTE_US
     assert await rolled(storage) == expected(readings, first.first_id)[:30]
     await caught_up(storage)
     assert await rolled(storage) == expected(readings, first.first_id)
@@ -242,10 +242,11 @@ async def test_two_servers_that_roll_up_the_same_readings_do_it_once(storage: St
 async def test_it_goes_on_where_it_was_after_a_restart(storage: Storage) -> None:
     event = await new_event(storage)
     await storage.append(await commit(storage, 1, [reading(1.0, event, T0)]))
-    await caught_up(storage)
-    until_us, storage.rolled_us = storage.rolled_us, 0
-    await Rollups(storage).load()
-    assert storage.rolled_us == until_us
+    before = await caught_up(storage)
+    noted_us, storage.noted_us = storage.noted_us, 0
+    after = Rollups(storage)
+    await after.load()
+    assert (after.rolled_us, storage.noted_us) == (before.rolled_us, noted_us)
 
 
 async def test_years_without_readings_take_one_step(storage: Storage) -> None:
@@ -301,3 +302,35 @@ async def test_whatever_happens_in_whatever_order_they_are_exact_in_the_end(stor
     assert [(*row[:6], *row[7:10]) for row in await rolled(storage)] == [
         (*key, len(group), *min(group), *max(group)) for key, group in sorted(groups.items())
     ]
+
+
+async def test_while_others_store_and_roll_up_every_count_is_exact(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "MANY_GAPS", 200)
+    monkeypatch.setattr(rollups, "GAPS", 20)
+    monkeypatch.setattr(rollups, "WITHDRAWN", 15)
+    chance = random.Random(7)
+    events = [await new_event(storage, name) for name in "ab"]
+    over = asyncio.Event()
+
+    async def roll_up(seed: int) -> None:
+        mine, maker = random.Random(seed), Rollups(storage)
+        while not over.is_set():
+            await maker.advance(T0 + mine.randrange(4 * 3600 * SECOND))
+            await asyncio.sleep(0)
+
+    rolling = asyncio.create_task(roll_up(1))
+    readings: list[Reading] = []
+    counted = []
+    for seq in range(1, 61):
+        some = scattered(events, chance.randrange(1, 40), seed=seq)
+        done = await commit(storage, seq, some)
+        await storage.append(done)
+        readings += some
+        counted.append((await total(storage), len(readings)))
+    over.set()
+    await rolling
+    assert [found for found, _ in counted] == [there for _, there in counted]
+    await caught_up(storage)
+    assert [row[:3] for row in await rolled(storage)] == [row[:3] for row in expected(readings)]

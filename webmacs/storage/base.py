@@ -49,11 +49,8 @@ class Storage(abc.ABC):
     dialect: ClassVar[Dialect]
     """What this backend's SQL says differently."""
 
-    rolled_us: int = 0
-    """Up to when readings are rolled up, as far as this process knows; see `webmacs.storage.rollups`."""
-
     noted_us: int = 0
-    """Up to when the minutes of readings that come late are noted; the same."""
+    """Up to when the minutes of readings that come late are noted, as far as this process knows; see `rollups.py`."""
 
     def __init__(self, settings: StorageSettings, url: str) -> None:
         """`url` is `settings.url`, relative paths resolved."""

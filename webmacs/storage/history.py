@@ -21,6 +21,7 @@ FIRST_LOOK_US: Final = 60 * MINUTE_US  # how far back a page is looked for at fi
 BEGINNING_US: Final = -62_135_596_800_000_000  # of the year 1
 END_US: Final = 253_402_300_800_000_000  # of the year 9999
 _PUBLIC_ID: Final = re.compile(r"([0-9a-f]{8,16})-([0-9a-f]{1,8})-(-?[0-9a-f]{1,15})")
+TAIL_US: Final = "(SELECT tail_us FROM tail)"
 _NOT_NOTED: Final = (
     "NOT EXISTS (SELECT 1 FROM rollup_gaps AS g WHERE g.event_id = r.event_id AND g.start_us = r.start_us)"
 )
@@ -47,13 +48,13 @@ async def series(
     if found <= max_points:
         return snapshot.datapoints(await storage.fetch(f"{raw} ORDER BY d.time, d.id", **row))
     width_us = length(last_us - first_us, (max_points - 2) // 2 - 1)
-    parts = _parts(storage, ":from_us", ":until_us")
+    tail, parts = "", _parts(storage, ":from_us", ":until_us")
     if width_us >= MINUTE_US:
         head_us = minute(from_us + MINUTE_US - 1)
-        row |= {"head_us": head_us, "tail_us": max(head_us, min(storage.rolled_us, minute(until_us)))}
-        parts = _parts_by_rollups(storage)
+        row |= {"head_us": head_us, "end_us": max(head_us, minute(until_us))}
+        tail, parts = _tail(":head_us", ":end_us"), _parts_by_rollups(storage)
     rows = await storage.fetch(
-        f"WITH parts AS ({storage.dialect.merged(parts, 'part')})"
+        f"WITH {tail}parts AS ({storage.dialect.merged(parts, 'part')})"
         " SELECT id, event_id, time_us, value, experiment_id FROM ("
         "SELECT min_id AS id, :event_id AS event_id, min_us AS time_us, min_value AS value,"
         " min_experiment AS experiment_id FROM parts"
@@ -105,13 +106,13 @@ async def page(storage: Storage, snapshot: Snapshot, now_us: int, *, offset: int
 
 async def total(storage: Storage) -> int:
     """How many readings there are."""
-    noted = "(SELECT DISTINCT event_id, start_us FROM rollup_gaps WHERE start_us < :rolled_us)"
+    noted = f"(SELECT DISTINCT event_id, start_us FROM rollup_gaps WHERE start_us < {TAIL_US})"
     rows = await storage.fetch(
-        "SELECT (SELECT coalesce(sum(count), 0) FROM rollups WHERE start_us < :rolled_us),"
+        f"WITH {_tail('0', str(END_US))}whole AS (SELECT sum(count) AS count FROM rollups WHERE start_us < {TAIL_US})"
+        " SELECT (SELECT coalesce(count, 0) FROM whole),"
         f" (SELECT coalesce(sum(r.count), 0) FROM {noted} AS n JOIN rollups AS r USING (event_id, start_us)),"
         f" (SELECT count(*) FROM {noted} AS n JOIN events AS e ON e.id = n.event_id {_of_minute(storage)}),"
-        f" (SELECT count(*) FROM events AS e {_of_event(storage, ':rolled_us', str(END_US))})",
-        rolled_us=storage.rolled_us,
+        f" (SELECT count(*) FROM events AS e {_of_event(storage, TAIL_US, str(END_US))})"
     )
     rolled, inexact, mended, since = map(int, rows[0])
     return rolled - inexact + mended + since
@@ -172,12 +173,21 @@ async def _minutes(storage: Storage, now_us: int) -> AsyncIterator[tuple[int, in
         rows = await storage.fetch(
             _counts(storage),
             from_us=from_us,
-            tail_us=max(from_us, min(storage.rolled_us, until_us)),
             until_us=until_us,
         )
         for start_us, count in rows:
             yield start_us, int(count)
         until_us, look_us = from_us, 4 * look_us
+
+
+def _tail(low: str, high: str) -> str:
+    """The first of the queries that a statement begins with: from when on readings are read as they are, between two
+    times. A part of the statement, so that what is rolled up and what is not are seen at the same moment.
+    """
+    return (
+        f"tail AS (SELECT CASE WHEN rolled_until_us < {low} THEN {low} WHEN rolled_until_us < {high}"
+        f" THEN rolled_until_us ELSE {high} END AS tail_us FROM rollup_state), "
+    )
 
 
 def _raw(storage: Storage, from_us: str, until_us: str) -> str:
@@ -207,30 +217,30 @@ def _parts(storage: Storage, from_us: str, until_us: str) -> str:
 
 
 def _parts_by_rollups(storage: Storage) -> str:
-    """The same, of whole minutes from `head_us` to `tail_us` by the rollups, but for those that are noted."""
+    """The same, of whole minutes from `head_us` to the tail by the rollups, but for those that are noted."""
     noted = (
         "(SELECT DISTINCT event_id, start_us FROM rollup_gaps"
-        " WHERE event_id = :event_id AND start_us >= :head_us AND start_us < :tail_us)"
+        f" WHERE event_id = :event_id AND start_us >= :head_us AND start_us < {TAIL_US})"
     )
     return (
         f"SELECT start_us / :width_us AS part, {', '.join(ROLLED)} FROM rollups AS r WHERE event_id = :event_id"
-        f" AND start_us >= :head_us AND start_us < :tail_us AND {_NOT_NOTED}"
+        f" AND start_us >= :head_us AND start_us < {TAIL_US} AND {_NOT_NOTED}"
         f" UNION ALL SELECT n.start_us / :width_us, {storage.dialect.alone()} FROM {noted} AS n {_of_minute(storage)}"
         f" UNION ALL {_parts(storage, ':from_us', ':head_us')}"
-        f" UNION ALL {_parts(storage, ':tail_us', ':until_us')}"
+        f" UNION ALL {_parts(storage, TAIL_US, ':until_us')}"
     )
 
 
 def _counts(storage: Storage) -> str:
-    """The minutes from `from_us` on that have readings, and how many, the newest first; to `tail_us` by the rollups."""
-    noted = "(SELECT DISTINCT event_id, start_us FROM rollup_gaps WHERE start_us >= :from_us AND start_us < :tail_us)"
+    """The minutes from `from_us` on that have readings, and how many, the newest first; to the tail by the rollups."""
+    noted = f"(SELECT DISTINCT event_id, start_us FROM rollup_gaps WHERE start_us >= :from_us AND start_us < {TAIL_US})"
     return (
-        "SELECT start_us, sum(count) FROM ("
+        f"WITH {_tail(':from_us', ':until_us')}minutes AS ("
         "SELECT r.start_us, r.count FROM rollups AS r JOIN events AS e ON e.id = r.event_id"
-        f" WHERE r.start_us >= :from_us AND r.start_us < :tail_us AND {_NOT_NOTED}"
+        f" WHERE r.start_us >= :from_us AND r.start_us < {TAIL_US} AND {_NOT_NOTED}"
         f" UNION ALL SELECT n.start_us, count(*) FROM {noted} AS n JOIN events AS e ON e.id = n.event_id"
         f" {_of_minute(storage)} GROUP BY n.start_us"
         f" UNION ALL SELECT {storage.dialect.time_us} / {MINUTE_US} * {MINUTE_US} AS start_us, count(*)"
-        f" FROM events AS e {_of_event(storage, ':tail_us', ':until_us')} GROUP BY 1"
-        ") AS minutes GROUP BY start_us ORDER BY start_us DESC"
+        f" FROM events AS e {_of_event(storage, TAIL_US, ':until_us')} GROUP BY 1"
+        ") SELECT start_us, sum(count) FROM minutes GROUP BY start_us ORDER BY start_us DESC"
     )

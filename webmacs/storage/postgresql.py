@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 BLOCK: Final = 2**20  # ids a process takes at a time
 CHANNEL: Final = "webmacs_catalog"
+LONG_STATEMENT: Final = 4_096
 FIRST_DELAY_S: Final = 0.05
 MAX_DELAY_S: Final = 2.0
 _TIME_US: Final = "(extract(epoch FROM time) * 1000000)::bigint"
@@ -56,7 +57,7 @@ class PostgresStorage(Storage):
         self._rest = Connections(self._address, settings.pool_size, settings)
         self._ids: tuple[int, int] = (0, 0)  # the next id, and the end of the block it is from
         self._listener: asyncio.Task[None] | None = None
-        self._named = lru_cache(maxsize=256)(_named)
+        self._remembered = lru_cache(maxsize=256)(_named)
 
     # -- life --------------------------------------------------------------------------------------------------
 
@@ -232,6 +233,10 @@ class PostgresStorage(Storage):
         async with self._rest.cursor() as cursor:
             await cursor.execute(self._named(statement), parameters)
             return list(await cursor.fetchall())
+
+    def _named(self, statement: str) -> str:
+        """The statement with psycopg2's placeholders; one that is so long comes once, with values in its text."""
+        return self._remembered(statement) if len(statement) < LONG_STATEMENT else _named(statement)
 
     def _filled(self, cursor: Any, write: Write) -> list[str]:
         """The statements of a write, with their values in them."""

@@ -93,11 +93,15 @@ def expire(before_us: int, limit: int) -> Write:
 
 
 class Rollups:
-    """Makes them, a step at a time, so short that nobody who writes waits for long."""
+    """Makes them, a step at a time, so short that nobody who writes waits for long.
+
+    `rolled_us`: up to when readings are rolled up, as of the last look.
+    """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._step_us = MINUTE_US
+        self.rolled_us = 0
 
     async def follow(self, now_us: Callable[[], int], interval_s: float) -> None:
         """Keep up with what is measured, looking that often. Runs until cancelled."""
@@ -116,7 +120,7 @@ class Rollups:
     async def load(self) -> None:
         """Find out how far they are. Before the first `append`, which is to know what is late."""
         storage = self._storage
-        ((storage.rolled_us, storage.noted_us),) = await storage.fetch(
+        ((self.rolled_us, storage.noted_us),) = await storage.fetch(
             "SELECT rolled_until_us, noted_until_us FROM rollup_state"
         )
 
@@ -125,7 +129,7 @@ class Rollups:
         await self.load()
         due_us = minute(now_us - LAG_US)
         try:
-            if self._storage.rolled_us > now_us:  # the clock was wrong, and has been set back
+            if self.rolled_us > now_us:  # the clock was wrong, and has been set back
                 await self._withdraw(due_us)
             noted = await self._mend()
             return await self._extend(due_us) or noted
@@ -138,7 +142,7 @@ class Rollups:
         storage = self._storage
         rows = await storage.fetch(
             f"SELECT id, {KEYS} FROM rollup_gaps WHERE start_us < :rolled_us ORDER BY id LIMIT :limit",
-            rolled_us=storage.rolled_us,
+            rolled_us=self.rolled_us,
             limit=MANY_GAPS + 1,
         )
         if len(rows) > MANY_GAPS and min(start_us for *_, start_us in rows) >= 0:  # before 1970 nothing is in order
@@ -170,7 +174,7 @@ class Rollups:
 
     async def _extend(self, due_us: int) -> bool:
         """Roll up the next minutes; whether there are more that are over."""
-        storage, from_us = self._storage, self._storage.rolled_us
+        storage, from_us = self._storage, self.rolled_us
         if from_us >= due_us:
             return False
         begin_us = await self._first_reading(from_us, due_us) if due_us - from_us > LONG_US else from_us
@@ -194,7 +198,7 @@ class Rollups:
             before=[Write("DELETE FROM rollups WHERE start_us >= :begin_us AND start_us < :to_us", (row,))],
             after=[Write(_ROLLED, (row,), changes=1)],
         )
-        storage.rolled_us = to_us
+        self.rolled_us = to_us
         self._adapt(time.monotonic() - began)
         if due_us - to_us > LONG_US:
             _log.info("rolling up what was measured before: done until %s", to_datetime(to_us))
@@ -225,7 +229,7 @@ class Rollups:
         )
         _log.info("many readings came late: rolling up all from %s on", to_datetime(first_us))
         await self._withdraw(first_us)
-        row: dict[str, Scalar] = {"to_us": self._storage.rolled_us, "last_id": last_id, "limit": WITHDRAWN}
+        row: dict[str, Scalar] = {"to_us": self.rolled_us, "last_id": last_id, "limit": WITHDRAWN}
         done = Write(
             "DELETE FROM rollup_gaps WHERE id IN"
             " (SELECT id FROM rollup_gaps WHERE start_us >= :to_us AND id <= :last_id LIMIT :limit)",
@@ -237,15 +241,15 @@ class Rollups:
     async def _withdraw(self, to_us: int) -> None:
         """Take back what is rolled up from then on, the newest first, so that at any time what is left is exact."""
         storage = self._storage
-        while storage.rolled_us > to_us:
+        while self.rolled_us > to_us:
             ((some_us,),) = await storage.fetch(
                 "SELECT min(start_us) FROM (SELECT start_us FROM rollups WHERE start_us >= :to_us"
                 " ORDER BY start_us DESC LIMIT :limit) AS newest",
                 to_us=to_us,
                 limit=WITHDRAWN,
             )
-            from_us, step_us = storage.rolled_us, to_us if some_us is None else min(some_us, storage.rolled_us)
-            storage.rolled_us = storage.noted_us = step_us
+            from_us, step_us = self.rolled_us, to_us if some_us is None else min(some_us, self.rolled_us)
+            self.rolled_us = storage.noted_us = step_us
             row: dict[str, Scalar] = {"from_us": from_us, "to_us": step_us}
             await storage.write(
                 Write("DELETE FROM rollups WHERE start_us >= :to_us", (row,)), Write(_WITHDRAWN, (row,), changes=1)
