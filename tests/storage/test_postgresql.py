@@ -213,7 +213,6 @@ async def test_bookkeeping_tells_nobody(postgres_url: str) -> None:
     listener = Listener(storage)
     await listener.heard()
     await storage.write(Write("UPDATE api_tokens SET last_used_us = 1"))
-    await storage.write(Write("UPDATE plugins SET status = 'active'"))
     await storage.write(log_entry())
     await storage.write(Write("UPDATE events SET unit = 'A'"))
     await listener.heard()
