@@ -63,8 +63,10 @@ class Command:
         began = time.monotonic()
         self._process.send_signal(number)
         async with asyncio.timeout(TIMEOUT_S):
-            code = await self._process.wait()
-        return code, time.monotonic() - began
+            # `Process.wait` waits for somebody to read all that it has said, too.
+            while self._process.returncode is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        return self._process.returncode, time.monotonic() - began
 
     def hang_up(self) -> None:
         """Read no more of its standard output."""
