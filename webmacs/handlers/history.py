@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
@@ -13,7 +14,7 @@ from webmacs.config import StorageSettings
 from webmacs.errors import NotFound
 from webmacs.handlers.datapoints import DatapointShape, datapoint_shape
 from webmacs.handlers.http import PREFIX, Routes
-from webmacs.handlers.resource import Call, Done, Page, PageQuery, done
+from webmacs.handlers.resource import Call, Done, Encoded, Page, PageQuery, done
 from webmacs.latest import LatestValues
 from webmacs.model import Datapoint, Event, Role, Scope
 from webmacs.storage import history
@@ -25,6 +26,8 @@ MAX_SERIES = 20
 MAX_MINUTES = 10 * 24 * 60
 MAX_POINTS = 2000
 MINUTE_US = 60_000_000
+
+_POINTS = TypeAdapter(list[DatapointShape])
 
 
 class SeriesQuery(BaseModel):
@@ -67,17 +70,19 @@ class HistoryRoutes:
             total = await self._total.count()
         return call.query.holding([datapoint_shape(datapoint) for datapoint in found], total)
 
-    async def series(self, call: Call[SeriesQuery]) -> dict[str, list[DatapointShape]]:
+    async def series(self, call: Call[SeriesQuery]) -> Encoded[dict[str, list[DatapointShape]]]:
         """The readings of some events up to now, by time.
 
         Of an event that has more than `max_points`: the smallest and the largest of equal intervals, the first and the
         last. An event that is not known has none.
         """
         query, events = call.body, self._catalog.current.events
-        return {
-            public_id: await self._stretch(event, query) if (event := events.get(public_id)) else []
-            for public_id in query.event_public_ids
-        }
+        parts = []
+        for public_id in dict.fromkeys(query.event_public_ids):
+            event = events.get(public_id)
+            points = await self._stretch(event, query) if event else []
+            parts.append(json.dumps(public_id, ensure_ascii=False).encode() + b":" + _POINTS.dump_json(points))
+        return Encoded(b"{" + b",".join(parts) + b"}")
 
     async def show(self, call: Call) -> DatapointShape:
         """One reading."""

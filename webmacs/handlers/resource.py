@@ -97,6 +97,13 @@ class Done(TypedDict):
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded(Generic[T]):
+    """An answer that is JSON already: one so long that it is encoded in parts, between which others have their turn."""
+
+    body: bytes
+
+
 def unset() -> Any:
     """The default of what a change may leave out. It is never looked at: see `changes`."""
     return Field(default_factory=lambda: None)
@@ -224,7 +231,7 @@ class Endpoint:
         kind = get_origin(result) or result
         if isinstance(kind, type) and issubclass(kind, web.StreamResponse):
             return None
-        return TypeAdapter(result)
+        return TypeAdapter(get_args(result)[0] if kind is Encoded else result)
 
     async def respond(self, request: web.Request, caller: Identity | None, body_timeout_s: float) -> web.StreamResponse:
         """Validate, call, answer. Raises `InvalidMessage` (422) and whatever guard and handler raise."""
@@ -238,7 +245,8 @@ class Endpoint:
         if self.gives is None:
             response: web.StreamResponse = result
             return response
-        return web.Response(body=self.gives.dump_json(result), status=self.status, content_type="application/json")
+        answer = result.body if isinstance(result, Encoded) else self.gives.dump_json(result)
+        return web.Response(body=answer, status=self.status, content_type="application/json")
 
     async def _body(self, request: web.Request, model: type[BaseModel], timeout_s: float) -> object:
         body = await _json_object(request, timeout_s)

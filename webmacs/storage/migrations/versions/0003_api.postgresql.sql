@@ -51,7 +51,10 @@ CREATE TABLE rollups (
     max_us bigint NOT NULL,
     max_id bigint NOT NULL,
     max_experiment integer,
-    PRIMARY KEY (event_id, start_us)
+    -- All of it: a row of an event lies beside those of other events, an entry of this index beside those of its own.
+    PRIMARY KEY (event_id, start_us) INCLUDE (
+        count, min_value, min_us, min_id, min_experiment, max_value, max_us, max_id, max_experiment
+    )
 );
 CREATE INDEX rollups_start ON rollups (start_us) INCLUDE (count);
 
