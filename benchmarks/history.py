@@ -12,6 +12,8 @@ import math
 import random
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -44,6 +46,8 @@ COMMIT_ROWS: Final = 8_000
 TIMEOUT_S: Final = 600.0
 MIB: Final = 2**20
 API: Final = "/api/v1/datapoints"
+PAUSE_S: Final = 0.2
+ALONE, ASKED, BURNT = BESIDE = ("alone", "while ten days are asked for", "while a process computes as long")
 
 
 @dataclass
@@ -56,7 +60,7 @@ class Found:
     export_s: float = 0.0
     export_bytes: int = 0
     memory_mib: tuple[float, float] = (0.0, 0.0)  # before, and at most meanwhile
-    acknowledged: dict[bool, list[list[float]]] = field(default_factory=lambda: {False: [], True: []})
+    acknowledged: dict[str, list[list[float]]] = field(default_factory=lambda: {beside: [] for beside in BESIDE})
     asked: int = 0
 
 
@@ -107,6 +111,8 @@ def _measure(
         while await rollups.advance(now_us()):
             continue
         found.rolled_s = time.perf_counter() - began
+        if name == "postgresql":
+            _vacuum(url)
         console.print(f"{name}: stored in {found.stored_s:.0f} s, rolled up in {found.rolled_s:.0f} s")
 
     with running(url, directory, events=EVENTS + 1, prepare=prepare) as server:
@@ -128,15 +134,27 @@ def _measure(
         _export(server, found)
         console.print(f"{name}: exported {found.export_bytes / MIB:.0f} MiB in {found.export_s:.0f} s")
         for repetition in range(repeat):
-            for busy in (False, True) if repetition % 2 == 0 else (True, False):
-                with _asking(server, everything, found) if busy else ExitStack():
-                    delays = _acknowledged(server, asked, history, seconds, f"{repetition}-{busy}")
-                found.acknowledged[busy].append(delays)
+            for beside in BESIDE if repetition % 2 == 0 else reversed(BESIDE):
+                with ExitStack() as meanwhile:
+                    if beside == ASKED:
+                        meanwhile.enter_context(_asking(server, everything, found))
+                    elif beside == BURNT:
+                        meanwhile.enter_context(_burning(statistics.median(found.delays["ten days, 20 events"]) / 1000))
+                    delays = _acknowledged(server, asked, history, seconds, f"{repetition}-{BESIDE.index(beside)}")
+                found.acknowledged[beside].append(delays)
                 console.print(
-                    f"{name}: acknowledgements {'while ten days are asked for' if busy else 'alone'}:"
+                    f"{name}: acknowledgements {beside}:"
                     f" p50 {_percentile(delays, 50):.2f} ms, p99 {_percentile(delays, 99):.2f} ms"
                 )
     return found
+
+
+def _vacuum(url: str) -> None:
+    """What autovacuum does in the minutes after so much has been stored."""
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    connection.cursor().execute("VACUUM ANALYZE")
+    connection.close()
 
 
 async def _fill(console: Console, name: str, storage: Storage, plant: Plant, readings: int) -> None:
@@ -207,7 +225,7 @@ def _asking(server: Server, body: object, found: Found) -> Iterator[None]:
     over = threading.Event()
 
     def ask() -> None:
-        while not over.wait(0.2):
+        while not over.wait(PAUSE_S):
             _ask(server, f"{API}/series", body)
             found.asked += 1
 
@@ -218,6 +236,21 @@ def _asking(server: Server, body: object, found: Found) -> Iterator[None]:
         finally:
             over.set()
             asking.result()
+
+
+@contextmanager
+def _burning(seconds: float) -> Iterator[None]:
+    """What it costs on this machine that there is work beside, whatever work it is."""
+    code = (
+        "import time\nwhile True:\n"
+        f"    until = time.perf_counter() + {seconds}\n    while time.perf_counter() < until: pass\n"
+        f"    time.sleep({PAUSE_S})"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def _acknowledged(server: Server, asked: str, events: list[str], seconds: float, name: str) -> list[float]:
@@ -245,14 +278,9 @@ def _rows(found: Found, readings: int) -> Iterator[tuple[str, str]]:
         yield what, f"{statistics.median(delays):.1f}, {max(delays):.1f}"
     yield "export, readings/s", f"{readings / found.export_s:,.0f}"
     yield "memory before and during it, MiB", f"{found.memory_mib[0]:.0f}, {found.memory_mib[1]:.0f}"
-    for percent in (50, 99):
-        of_each = (
-            statistics.median(_percentile(one, percent) for one in found.acknowledged[busy]) for busy in (False, True)
-        )
-        yield (
-            f"acknowledgements p{percent}: alone, while ten days are asked for",
-            ", ".join(f"{milliseconds:.2f}" for milliseconds in of_each),
-        )
+    for beside in BESIDE:
+        p50, p99 = (statistics.median(_percentile(one, n) for one in found.acknowledged[beside]) for n in (50, 99))
+        yield f"acknowledgements {beside}, p50 and p99", f"{p50:.2f}, {p99:.2f}"
     yield "questions asked meanwhile", str(found.asked)
 
 
