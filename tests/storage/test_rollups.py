@@ -215,6 +215,14 @@ async def test_a_minute_is_rolled_up_only_when_it_has_been_over_for_a_while(stor
     assert maker.rolled_us == T0 + 3 * MINUTE_US
 
 
+async def test_where_commits_may_take_long_minutes_are_rolled_up_later(storage: Storage) -> None:
+    event = await new_event(storage)
+    await storage.append(await commit(storage, 1, [reading(1.0, event, T0 + n * MINUTE_US) for n in range(10)]))
+    storage.settings = storage.settings.model_copy(update={"statement_timeout_s": 40.0})
+    maker = await caught_up(storage, T0 + 8 * MINUTE_US)
+    assert maker.rolled_us == T0 + 5 * MINUTE_US  # three minutes: 20 s, and four times what a statement may take
+
+
 async def test_what_was_rolled_up_by_a_clock_that_was_ahead_is_withdrawn(storage: Storage) -> None:
     event = await new_event(storage)
     readings = [reading(float(n), event, T0 + n * MINUTE_US) for n in range(60)]

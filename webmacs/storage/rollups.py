@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 MINUTE_US: Final = 60_000_000
 LATE_US: Final = 20_000_000  # a reading that is not older than this when it is stored is of no minute that is rolled up
-LAG_US: Final = 60_000_000  # how long after its end a minute is rolled up: time for a commit that began before
+LAG_US: Final = 60_000_000  # how long after its end a minute is rolled up, at least
 GAPS: Final = 500  # noted minutes that are rolled up again in one step
 MANY_GAPS: Final = 10_000  # when it is quicker to roll up everything from the first of them on
 WITHDRAWN: Final = 20_000  # rollups removed in one transaction
@@ -101,6 +101,8 @@ class Rollups:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._step_us = MINUTE_US
+        # A reading that is stored fresh must be there when its minute is rolled up, however slow its commit was.
+        self._lag_us = max(LAG_US, LATE_US + round(4e6 * storage.settings.statement_timeout_s))
         self.rolled_us = 0
 
     async def follow(self, now_us: Callable[[], int], interval_s: float) -> None:
@@ -127,7 +129,7 @@ class Rollups:
     async def advance(self, now_us: int) -> bool:
         """Take one step; whether there is more to do at once. Raises `StorageError`; the next call tries again."""
         await self.load()
-        due_us = minute(now_us - LAG_US)
+        due_us = minute(now_us - self._lag_us)
         try:
             if self.rolled_us > now_us:  # the clock was wrong, and has been set back
                 await self._withdraw(due_us)
