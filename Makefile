@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PROJECT := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types audit mutants bench bench-quick pyz clean distclean
+.PHONY: help demo test faults promise soak check format lint types audit mutants bench bench-quick pyz clean distclean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,15 @@ demo: $(VENV)/.demo ## start a server on this machine's own readings; Ctrl-C end
 
 test: $(VENV)/.test ## run every test, with branch coverage
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=95 $(ARGS)
+
+faults: $(VENV)/.test ## break everything on purpose, at length: what docs/reliability.md promises, and a table of what came of it
+	WEBMACS_TEST_LONG=1 $(BIN)/pytest -q --figures docs/reliability.json -o faulthandler_timeout=1800 -m promise $(ARGS)
+
+promise: $(VENV)/.test ## the same for one row of docs/reliability.md: make promise N=F1
+	WEBMACS_TEST_LONG=1 $(BIN)/pytest -q --figures build/reliability.json -o faulthandler_timeout=1800 --promise $(N) $(ARGS)
+
+soak: $(VENV)/.test ## 20 minutes at half of what this machine takes: memory, descriptors, lag (ARGS=--minutes=60)
+	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 check: test format lint types ## what CI runs: the tests, the format, the lint rules, the types
 

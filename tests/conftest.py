@@ -18,6 +18,7 @@ import pytest
 from tests.parts import require
 from tests.plant import Server, furnished_server, settings_for
 from tests.postgres import PostgresServer
+from tests.promises import Figure, Reporter, marked
 from webmacs.extensions import load_storage
 from webmacs.storage.base import Storage
 
@@ -25,6 +26,34 @@ BACKENDS = ["sqlite", "postgresql"]
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is not a fault
 hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("webmacs")
+    group.addoption("--promise", action="append", default=[], help="run only the tests of this promise, as in F1")
+    group.addoption("--figures", type=Path, help="print what came of the promises, and keep it in this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "promise(*numbers): the test proves these of docs/reliability.md")
+    if not hasattr(config, "workerinput"):  # the process that prints
+        config.pluginmanager.register(Reporter(config.getoption("--figures")), "promises")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = set(config.getoption("--promise"))
+    for item in items:
+        item.user_properties += [("promise", number) for number in marked(item)]
+    if wanted:
+        others = [item for item in items if not wanted & set(marked(item))]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if wanted & set(marked(item))]
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Says what a test has measured, in a few words."""
+    return lambda text: request.node.user_properties.append(("figure", text))
 
 
 class Databases:

@@ -236,6 +236,7 @@ async def drained(storage: Storage) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.promise("P1", "P4", "F4")
 async def test_whatever_is_killed_each_reading_has_its_alarm_and_each_alarm_arrives(
     storage_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -1,0 +1,1 @@
+"""Breaking it on purpose: real databases, processes, links and peers that fail while readings come."""
