@@ -1,24 +1,17 @@
 """kill -9 under load, with a rule on every reading: no reading without its alarm, no alarm without its reading.
 
 Both are in one transaction, so there is no moment between them; and whatever became of the process that asked for a
-delivery, another one makes it, under the same id. `WEBMACS_TEST_KILLS` says how often to kill, `-s` shows what came of
-it:
-
-    WEBMACS_TEST_KILLS=30 pytest -s -o faulthandler_timeout=900 tests/test_kill.py
+delivery, another one makes it, under the same id.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import signal
-import socket
-import sys
 import time
 import uuid
-from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,8 +22,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.cli.process import bare_environment
-from tests.plant import SECRET, Plant, furnish, now_us, settings_for
+from tests.faults.process import DEADLINE_S, ServerProcess
+from tests.plant import Plant, furnish, now_us, settings_for
+from tests.promises import LONG, Figure
 from tests.webhooks.receivers import read_request, reply
 from webmacs.extensions import load_storage
 from webmacs.model import Action, Operator, Role
@@ -39,74 +33,21 @@ from webmacs.storage.base import Storage
 from webmacs.storage.rules import add_rule
 from webmacs.tasks import end
 
-KILLS = int(os.environ.get("WEBMACS_TEST_KILLS", "15"))
+KILLS = 50 if LONG else 6
 EVENTS = 6
 SENDERS = 6
 PAUSE_S = 0.015  # between two batches of a sender
-DEADLINE_S = 120.0
 THRESHOLD_EXCEEDED = "sensor.threshold_exceeded"
 WAITING = "SELECT count(*) FROM deliveries WHERE status = 'pending'"
 
-CONFIGURATION = """
-[server]
-port = {port}
-[auth]
-secret_key = "{secret}"
-[storage]
-url = "{url}"
-[webhooks]
-allowed_networks = ["127.0.0.0/8"]
-concurrency = 8
-attempts = 1000
-first_retry_s = 0.1
-max_retry_s = 0.5
-timeout_s = 2.0
-[logging]
-level = "warning"
-"""
-
-
-class Server:
-    """`webmacs serve`, again and again on the same port and storage."""
-
-    def __init__(self, url: str, directory: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        self._directory = directory
-        self._config, self.log = directory / "webmacs.toml", directory / "log"
-        self._config.write_text(CONFIGURATION.format(port=self.port, secret=SECRET, url=url), "utf-8")
-        self._config.chmod(0o600)
-        self._process: Process | None = None
-
-    async def start(self) -> None:
-        """Return when the process runs, which is long before it listens."""
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "webmacs", "serve", "--config", str(self._config)),
-                stderr=log,
-                cwd=self._directory,
-                env=bare_environment(),
-            )
-
-    async def until_it_listens(self) -> None:
-        assert self._process is not None
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                assert self._process.returncode is None, self.log.read_text("utf-8")
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                except OSError:
-                    await asyncio.sleep(0.02)
-                else:
-                    writer.close()
-                    return
-
-    async def end(self, how: signal.Signals = signal.SIGKILL) -> None:
-        if self._process is not None:
-            if self._process.returncode is None:
-                self._process.send_signal(how)
-            await self._process.wait()
+WEBHOOKS = {
+    "WEBHOOKS__ALLOWED_NETWORKS": '["127.0.0.0/8"]',
+    "WEBHOOKS__CONCURRENCY": "8",
+    "WEBHOOKS__ATTEMPTS": "1000",
+    "WEBHOOKS__FIRST_RETRY_S": "0.1",
+    "WEBHOOKS__MAX_RETRY_S": "0.5",
+    "WEBHOOKS__TIMEOUT_S": "2.0",
+}
 
 
 class Receiver:
@@ -238,12 +179,12 @@ async def drained(storage: Storage) -> None:
 
 @pytest.mark.promise("P1", "P4", "F4")
 async def test_whatever_is_killed_each_reading_has_its_alarm_and_each_alarm_arrives(
-    storage_url: str, tmp_path: Path, request: pytest.FixtureRequest
+    storage_url: str, tmp_path: Path, figure: Figure
 ) -> None:
     chance, began = random.Random(3), time.monotonic()
     receiver = Receiver(random.Random(4))
     async with receiver.listening() as url, furnished(storage_url, tmp_path, url) as (storage, plant):
-        server = Server(storage_url, tmp_path)
+        server = ServerProcess(storage_url, tmp_path, **WEBHOOKS)
         senders = [Sender(number, number % 2 == 0, plant, random.Random(number)) for number in range(1, SENDERS + 1)]
         sending = [asyncio.create_task(sender.run(server.port)) for sender in senders]
         try:
@@ -274,21 +215,22 @@ async def test_whatever_is_killed_each_reading_has_its_alarm_and_each_alarm_arri
     alarms = Counter((payload["sensor"], payload["value"]) for payload in payloads)
     ids = {public_id for public_id, _, _ in rows}
     again = sum(receiver.got.values()) - len(receiver.got)
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:  # there is none in a process of xdist
-        reporter.write_line(
-            f"\n{KILLS} kills in {time.monotonic() - began:.0f} s: {readings.total()} readings that match - {len(rows)}"
-            f" delivery rows = {readings.total() - len(rows)}; {len(receiver.got)} ids received, {again} times again",
-        )
+    acknowledged = Counter(pair for sender in senders for pair in sender.acknowledged)
+    figure(
+        f"{storage_url.partition(':')[0]}: {KILLS} kills in {time.monotonic() - began:.0f} s,"
+        f" {acknowledged.total():,} acknowledged readings: lost {(acknowledged - readings).total()}, stored twice"
+        f" {readings.total() - len(readings)}; {readings.total():,} readings that match - {len(rows):,} deliveries ="
+        f" {readings.total() - len(rows)}; {len(receiver.got):,} ids received, {again} times again"
+    )
     # Each reading and its alarm, one for one, none of them twice.
     assert readings == alarms
     assert set(readings.values()) == {1}
     # What was acknowledged is there.
-    assert not Counter(pair for sender in senders for pair in sender.acknowledged) - readings
+    assert not acknowledged - readings
     assert all(sender.acknowledged for sender in senders if sender.asks)
     # Each alarm has arrived, under the one id that it has; nothing else has.
     assert len(ids) == len(rows)
     assert set(receiver.taken) == ids
     assert set(receiver.got) == ids
     assert {status for _, _, status in rows} == {"delivered"}
-    assert "Traceback" not in server.log.read_text("utf-8")
+    assert "Traceback" not in server.said()
