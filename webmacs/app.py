@@ -40,6 +40,7 @@ from webmacs.handlers.users import UserRoutes
 from webmacs.handlers.webhooks import WebhookRoutes
 from webmacs.health import Health
 from webmacs.hub import Hub
+from webmacs.lag import LoopLag
 from webmacs.latest import LatestValues
 from webmacs.logins import Logins
 from webmacs.metrics import Metrics
@@ -226,6 +227,7 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
             ("rollups", rollups.follow(parts.clock.now_us, parts.settings.storage.rollup_interval_s)),
             ("health", parts.health.follow()),
             ("uses", parts.uses.run()),
+            ("lag", LoopLag(parts.metrics, parts.settings.server.lag_warning_s).run()),
         )
     ]
     await parts.dispatcher.start()

@@ -72,12 +72,15 @@ class ServerSettings(Section):
     max_connections_per_address: Count = 1500
     max_connections_per_user: Count = 1500
     max_refused: Count = 200
+    max_http_connections: Count = 2000
+    max_http_connections_per_address: Count = 1500
     requests_per_minute: Annotated[int, Field(ge=0)] = 12_000
     max_tracked_addresses: Count = 10_000
     client_buffer_bytes: Count = 256 * 1024
     client_deadline_s: Positive = 5.0
     close_timeout_s: Positive = 2.0
     shutdown_timeout_s: Positive = 10.0
+    lag_warning_s: Positive = 0.5
 
     @model_validator(mode="after")
     def _tls_is_a_pair(self) -> ServerSettings:
