@@ -111,10 +111,14 @@ class PostgresServer:
         finally:
             connection.close()
 
+    def processes(self) -> list[int]:
+        """The ids of all that it runs now, the first one before its children."""
+        assert self._process is not None
+        first = self._process.pid
+        return [first, *map(int, Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+
     def _signal_all(self, number: signal.Signals) -> None:
         """PostgreSQL puts each of its processes into a group of its own, so they are told one by one."""
-        assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        for pid in (self._process.pid, *map(int, children)):
+        for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):  # a connection's process may have ended meanwhile
                 os.kill(pid, number)

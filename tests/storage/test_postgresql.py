@@ -72,6 +72,21 @@ async def test_options_of_the_url_are_kept_beside_ours(postgres_url: str) -> Non
     await storage.close()
 
 
+async def test_commits_are_flushed_whatever_the_database_would_do_unless_the_url_says_otherwise(
+    postgres_url: str,
+) -> None:
+    asked = "SELECT current_setting('synchronous_commit')"
+    for url, found in ((postgres_url, "on"), (f"{postgres_url}?options=-c%20synchronous_commit%3Doff", "off")):
+        storage = storage_at(url, pool_size=1)
+        name = (await storage.fetch("SELECT current_database()"))[0][0]
+        await storage.write(Write(f"ALTER DATABASE {name} SET synchronous_commit = local"))
+        await storage.close()
+        storage = storage_at(url, pool_size=1)
+        assert await storage.fetch(asked) == [(found,)]
+        await storage.write(Write(f"ALTER DATABASE {name} RESET synchronous_commit"))
+        await storage.close()
+
+
 async def test_a_name_is_looked_up_without_stopping_the_loop(at_a_name: Any) -> None:
     storage = at_a_name("127.0.0.1")
     await storage.ping()

@@ -59,11 +59,14 @@ class Address:
         timeout_ms = int((settings.statement_timeout_s + 1) * 1000)
         try:
             given = psycopg2.extensions.parse_dsn(url)
+            # What is acknowledged is on the disk, whatever the database's default is; only who says otherwise in the
+            # address itself has it otherwise.
+            options = f"-c synchronous_commit=on {given.get('options', '')}"
             self._dsn = psycopg2.extensions.make_dsn(
                 url,
                 application_name=given.get("application_name", "webmacs"),
                 client_encoding="UTF8",
-                options=f"{given.get('options', '')} -c statement_timeout={timeout_ms} -c timezone=UTC".strip(),
+                options=f"{options} -c statement_timeout={timeout_ms} -c timezone=UTC",
                 connect_timeout=max(2, int(settings.connect_timeout_s)),  # libpq's own, for blocking connections
                 keepalives_idle=30,
                 keepalives_interval=10,
