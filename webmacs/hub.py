@@ -130,11 +130,14 @@ class Client:
         self._progress_at = 0.0
 
     def send(self, message: Mapping[str, object]) -> None:
-        """Send a message to this client alone.
+        """Send a message to this client alone; see `answer`."""
+        self.answer(text_frame(encode(message)))
 
-        It goes out at once, also to one that is slow; one that lets such messages pile up is cut.
+    def answer(self, frame: bytes) -> None:
+        """Put a frame for this client alone on the wire.
+
+        It goes out at once, also to one that is slow; one that lets such frames pile up is cut.
         """
-        frame = text_frame(encode(message))
         behind = self.transport.get_write_buffer_size() > self.buffer_bytes
         self._excess = self._excess + len(frame) if behind else 0
         if self._excess > self.buffer_bytes:

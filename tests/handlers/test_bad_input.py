@@ -14,7 +14,7 @@ import zlib
 import pytest
 
 from tests.plant import Server
-from tests.rawsocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawSocket, exchange, frame
+from tests.rawsocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawSocket, frame
 from tests.wire import SOCKETS, STREAM, TELEMETRY, acknowledged, connect, ending, heard
 from webmacs.handlers import sockets
 from webmacs.model import Role
@@ -333,34 +333,3 @@ async def test_the_servers_close_frame_ends_what_it_says(shared: Server, path: s
         socket.write(frame(CLOSE, struct.pack(">H", 1000) + b"bye") + frame(PING))
         assert (await socket.closing())[0] == 1000
         assert await socket.ended() == b""
-
-
-# -- requests --------------------------------------------------------------------------------------------------
-
-UPGRADE = "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-KEY = "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n"
-NO_HANDSHAKE = {
-    "no upgrade": "",
-    "another protocol": f"Upgrade: h2c\r\nConnection: Upgrade\r\n{KEY}Sec-WebSocket-Version: 13\r\n",
-    "no key": f"{UPGRADE}Sec-WebSocket-Version: 13\r\n",
-    "a key that is no base64": f"{UPGRADE}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a\r\n",
-    "a key that is no ASCII": f"{UPGRADE}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ü\r\n",
-    "a short key": f"{UPGRADE}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: YQ==\r\n",
-    "no version": UPGRADE + KEY,
-    "an old version": f"{UPGRADE}{KEY}Sec-WebSocket-Version: 6\r\n",
-}
-
-
-@on_both_sockets
-@pytest.mark.parametrize("headers", NO_HANDSHAKE.values(), ids=NO_HANDSHAKE.keys())
-async def test_what_is_no_handshake(shared: Server, path: str, headers: str) -> None:
-    answer = await exchange(shared.address, f"GET {path} HTTP/1.1\r\nHost: a\r\n{headers}\r\n".encode())
-    assert answer.status == 400
-    assert answer.json() == {"detail": "Bad Request"}
-
-
-@on_both_sockets
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD"])
-async def test_another_method_than_get(shared: Server, path: str, method: str) -> None:
-    async with shared.client.request(method, shared.address + path) as response:
-        assert (response.status, response.headers["Allow"]) == (405, "GET")

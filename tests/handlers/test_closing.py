@@ -419,7 +419,8 @@ async def test_our_own_fault_is_1011(
         assert await ending(stream) == (1011, "Internal error")
     assert "a fault" in caplog.text
     assert server.plant.tokens[Role.VIEWER] not in caplog.text
-    assert server.parts.hub.size(FRONTEND) == 0
+    await until(lambda: server.parts.hub.size(FRONTEND) == 0)
+    assert [record.name for record in caplog.records] == ["webmacs.handlers.sockets"]
 
 
 async def test_a_browser_that_takes_nothing_is_cut_and_the_others_are_not(serve: Serve) -> None:

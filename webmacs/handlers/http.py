@@ -34,6 +34,8 @@ PREFIX: Final = "/api/v1"
 RETRY_AFTER_S: Final = 1
 REQUEST_ID: Final = istr("X-Request-ID")
 
+_KEPT: Final = (hdrs.ALLOW, hdrs.CONNECTION, hdrs.UPGRADE, hdrs.SEC_WEBSOCKET_VERSION)  # of what aiohttp raises
+
 _STATUS: Final[Sequence[tuple[type[WebmacsError], int]]] = (
     (InvalidMessage, 422),
     (InvalidRows, 422),
@@ -167,8 +169,8 @@ def failure(status: int, detail: str, headers: Mapping[istr, str] | None = None)
 
 def from_http(error: web.HTTPException) -> web.Response:
     """An error that aiohttp raised, as the contract has it. Its own text may repeat what the client sent."""
-    allow = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else None
-    answer = failure(error.status, error.reason, headers=allow)
+    kept = {name: error.headers[name] for name in _KEPT if name in error.headers}
+    answer = failure(error.status, error.reason, headers=kept)
     if error.status == HTTPStatus.REQUEST_TIMEOUT:
         answer.force_close()  # what still comes would be taken for another request
     return answer

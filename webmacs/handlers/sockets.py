@@ -25,6 +25,7 @@ from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 from webmacs.auth import Authenticator, same_origin
 from webmacs.config import ServerSettings
 from webmacs.errors import AuthError
+from webmacs.handlers import handshake
 from webmacs.handlers.http import bearer
 from webmacs.handlers.proxies import Proxies
 from webmacs.hub import TRY_AGAIN_LATER, Client, Hub
@@ -34,6 +35,8 @@ from webmacs.places import Places
 _log = logging.getLogger(__name__)
 
 CLOSE_FRAME: Final = 0x88
+PONG_FRAME: Final = 0x8A
+LAST_CODE: Final = 4999  # RFC 6455, section 7.4.2
 MAX_REASON_BYTES: Final = 123  # RFC 6455, section 5.5
 GRACE_S: Final = 0.25  # for the peer's own close frame: many take an end of stream before it for a broken connection
 SHORTEST_LOOK_S: Final = 0.001
@@ -68,6 +71,7 @@ class Socket:
             self._link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, settings.client_buffer_bytes)
         self.write = transport.write
         self.get_write_buffer_size = transport.get_write_buffer_size
+        self.answer: Callable[[bytes], None] = transport.write  # to pings; bounded as soon as there is a client
         response.closing = self.close
 
     @classmethod
@@ -75,20 +79,19 @@ class Socket:
         """Upgrade. Without compression: a frame is the same bytes for all, and none inflates on arrival.
 
         Raises:
-            web.HTTPBadRequest: this is no WebSocket handshake.
+            web.HTTPBadRequest, web.HTTPUpgradeRequired: this is no WebSocket handshake, or one of another version.
             ConnectionError: the client has gone.
 
         """
+        handshake.check(request)
         response = _Response(
             heartbeat=settings.heartbeat_s,
             max_msg_size=max_message_bytes + 1,  # aiohttp's limit is exclusive
             compress=False,
             autoclose=False,
+            autoping=False,  # it would wait until the peer takes its pong, and for one that never does, for ever
         )
-        try:
-            await response.prepare(request)
-        except ValueError:  # aiohttp's, of a key that is not ASCII
-            raise web.HTTPBadRequest from None
+        await response.prepare(request)
         return cls(request, response, settings)
 
     @property
@@ -103,19 +106,23 @@ class Socket:
     @contextlib.asynccontextmanager
     async def conversation(self) -> AsyncIterator[None]:
         """A block that `close` leaves at once, wherever it waits. One that fails is closed as our fault."""
+        self._conversation = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as self._conversation:
-                yield
+            async with self._conversation:
+                try:
+                    yield
+                finally:
+                    self._conversation = None
         except Exception:  # noqa: BLE001 - the upgrade has been answered, so nobody above could reply
             if not self._parting:
                 _log.exception("%s failed", self._request.rel_url.raw_path)
                 self.close(WSCloseCode.INTERNAL_ERROR, "Internal error")
-        finally:
-            self._conversation = None
 
     async def text(self) -> str | None:
         """The next text message; None when there will be none."""
-        message = await self._response.receive()
+        while (message := await self._response.receive()).type in {WSMsgType.PING, WSMsgType.PONG}:
+            if message.type is WSMsgType.PING:
+                self.answer(bytes((PONG_FRAME, len(message.data))) + message.data)
         if message.type is WSMsgType.TEXT:
             text: str = message.data
             return text
@@ -123,7 +130,7 @@ class Socket:
             self.close(WSCloseCode.UNSUPPORTED_DATA, "Text messages only")
         elif message.type is WSMsgType.CLOSE:
             self._peer_parted = True
-            self.close(WSCloseCode.OK, "")
+            self.close(*_reply(message.data))
         return None
 
     def close(self, code: int, reason: str) -> None:
@@ -135,7 +142,7 @@ class Socket:
             self._transport.write(bytes((CLOSE_FRAME, len(payload))) + payload)
         self._parting = True
         now = asyncio.get_running_loop().time()
-        stopping = code == WSCloseCode.GOING_AWAY  # half of that time is the pipeline's
+        stopping = code == WSCloseCode.GOING_AWAY and not self._peer_parted  # half of that time is the pipeline's
         self._deadline = now + (self._settings.shutdown_timeout_s / 2 if stopping else self._settings.close_timeout_s)
         if self._conversation is not None and not self._conversation.expired():
             self._conversation.reschedule(now)
@@ -179,6 +186,16 @@ class Socket:
                 return
             await asyncio.sleep(look_s)
             look_s = min(2 * look_s, LONGEST_LOOK_S)
+
+
+def _reply(code: int) -> tuple[int, str]:
+    """Code and reason that answer a close frame: its own code, 1000 if it has none (RFC 6455, section 5.5.1).
+
+    aiohttp refuses most of the codes that nobody may send (section 7.4), but not these.
+    """
+    if code == WSCloseCode.ABNORMAL_CLOSURE or code > LAST_CODE:
+        return WSCloseCode.PROTOCOL_ERROR, _FAULTS[WSCloseCode.PROTOCOL_ERROR]
+    return code or WSCloseCode.OK, ""
 
 
 class _Response(web.WebSocketResponse):
@@ -243,6 +260,7 @@ class Doorkeeper:
             with self._places.way_out() as seen_off:
                 await socket.ended(seen_off=seen_off)
             return socket.response
+        socket.answer = client.answer
         with self._places.place(address, client.identity.user.id):
             self._hub.join(entrance.group, client)
             try:
