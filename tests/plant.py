@@ -173,7 +173,7 @@ async def running_server(
 ) -> AsyncIterator[Server]:
     """Serve in this process, on a real port, as `webmacs serve` does; on the storage of the settings, or on another."""
     app = build_app(settings, clock=clock, storage=storage)
-    runner = Runner(app, settings.server.idle_timeout_s, access_log=None)
+    runner = Runner(app, settings.server, app[PARTS].metrics, access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webmacs.buckets import Buckets
+from webmacs.buckets import Buckets, Ration
 from webmacs.testing import ManualClock
 
 
@@ -41,3 +41,11 @@ def test_only_those_seen_last_are_remembered() -> None:
     assert len(buckets) == 2
     assert (buckets.draw("b") > 0, buckets.draw("c") > 0) == (True, True)
     assert buckets.draw("a") == 0.0
+
+
+def test_a_ration_is_so_many_a_minute_and_counts_the_others() -> None:
+    ration = Ration(2)
+    assert [ration.take(100.0 + second) for second in range(4)] == [True, True, False, False]
+    assert ration.held_back == 2
+    assert [ration.take(161.0), ration.take(161.0), ration.take(219.9), ration.take(221.0)] == [True, True, False, True]
+    assert ration.take(5.0)  # a clock that was set back holds nobody back for long

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.pipeline.fakes import EVENTS
 from tests.virtual_time import settle, virtual_time
-from webmacs.catalog import RETRY_S, Catalog, Snapshot, UnlinkedIds
+from webmacs.catalog import RETRY_S, SAID_A_MINUTE, Catalog, Snapshot, UnlinkedIds
 from webmacs.errors import StorageUnavailable
 from webmacs.model import (
     Action,
@@ -365,6 +365,20 @@ def test_each_id_is_said_once_in_the_log(caplog: pytest.LogCaptureFixture) -> No
     for name in ("a", "b", "a", "a"):
         ids.saw(name, 1.0, 0)
     assert [record.args for record in caplog.records] == [("a",), ("b",)]
+
+
+@pytest.mark.promise("S10")
+def test_a_flood_of_new_ids_is_some_lines_and_a_number(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "webmacs")
+    ids, minute_us = UnlinkedIds(10), 60_000_000
+    for number in range(100_000):
+        ids.saw(f"random {number}", 1.0, number % minute_us)
+    assert len(caplog.records) == SAID_A_MINUTE + 1
+    caplog.clear()
+    ids.saw("in the next minute", 1.0, minute_us)
+    ids.saw("and one more", 1.0, minute_us)
+    said = [record.args for record in caplog.records]
+    assert said == [(100_000 - SAID_A_MINUTE,), ("in the next minute",), ("and one more",)]
 
 
 @virtual_time

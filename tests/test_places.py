@@ -1,4 +1,4 @@
-"""How many sockets there may be, and that no place is lost."""
+"""How many sockets and other connections there may be, and that no place is lost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from contextlib import ExitStack
 import pytest
 
 from webmacs.config import ServerSettings
-from webmacs.places import Places
+from webmacs.metrics import Metrics
+from webmacs.places import Arrivals, Places
 
 ALL, HERE, MINE = (f"Too many connections{whose}" for whose in ("", " from this address", " of this user"))
 
@@ -70,3 +71,45 @@ def test_so_many_that_are_refused_are_waited_for() -> None:
         raise ZeroDivisionError
     with house.way_out() as first, house.way_out() as second:
         assert (first, second) == (True, True)
+
+
+# -- connections that are no sockets ---------------------------------------------------------------------------------
+
+
+def arrivals(metrics: Metrics, total: int = 100, address: int = 100, now: float = 0.0) -> Arrivals:
+    limits = ServerSettings(max_http_connections=total, max_http_connections_per_address=address)
+    return Arrivals(limits, metrics, lambda: now)
+
+
+def test_one_address_has_so_many_connections_and_leaves_the_others_theirs() -> None:
+    metrics = Metrics()
+    house = arrivals(metrics, address=2)
+    first, second = house.enter("192.0.2.1"), house.enter("192.0.2.1")
+    assert first is not None
+    assert second is not None
+    assert house.enter("192.0.2.1") is None
+    assert house.enter("192.0.2.2") is not None
+    assert all(house.enter(None) is not None for _ in range(5))  # of a proxy, whose clients are many
+    first()
+    assert house.enter("192.0.2.1") is not None
+    assert "webmacs_connections 8.0" in metrics.text().decode()
+    assert "webmacs_connections_refused_total 1.0" in metrics.text().decode()
+
+
+def test_in_all_there_are_so_many_a_proxys_too() -> None:
+    house = arrivals(Metrics(), total=3)
+    leaves = [house.enter(address) for address in ("192.0.2.1", "192.0.2.2", None)]
+    assert [house.enter(address) for address in ("192.0.2.3", None)] == [None, None]
+    for leave in leaves:
+        assert leave is not None
+        leave()
+    assert all(house.enter(None) is not None for _ in range(3))
+
+
+def test_that_connections_are_refused_is_said_but_not_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    house = arrivals(Metrics(), address=1)
+    for _ in range(50):
+        house.enter("192.0.2.1")
+    (record,) = caplog.records
+    assert "192.0.2.1" in record.getMessage()
+    assert "server.max_http_connections_per_address" in record.getMessage()

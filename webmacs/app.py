@@ -62,8 +62,6 @@ from webmacs.webhooks.outbox import Outbox
 
 _log = logging.getLogger(__name__)
 
-UPKEEP_S: Final = 600.0
-
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -250,7 +248,7 @@ async def _upkeep(parts: Parts) -> None:
             _log.warning("house-keeping has to wait: %s", error)
         except Exception:  # noqa: BLE001 - the one task that keeps house must not end
             _log.exception("house-keeping failed; it goes on the next time")
-        await asyncio.sleep(UPKEEP_S)
+        await asyncio.sleep(parts.settings.storage.upkeep_interval_s)
 
 
 async def _say_goodbye(app: web.Application) -> None:

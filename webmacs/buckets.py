@@ -1,4 +1,4 @@
-"""How often somebody may do something: a token bucket for each, of a bounded number. No I/O."""
+"""How often somebody may do something, or something may be said: so many a minute. No I/O."""
 
 from __future__ import annotations
 
@@ -36,3 +36,23 @@ class Buckets:
         if len(self._drawn) > self._max_keys:
             self._drawn.popitem(last=False)
         return 0.0
+
+
+class Ration:
+    """So many a minute, for what anybody outside can cause and somebody has to read. `held_back` counts the others."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._since_s = -MINUTE_S
+        self._taken = 0
+        self.held_back = 0
+
+    def take(self, now_s: float) -> bool:
+        """Whether there is one left of this minute, by whatever clock."""
+        if not 0 <= now_s - self._since_s < MINUTE_S:
+            self._since_s, self._taken = now_s, 0
+        if self._taken >= self._per_minute:
+            self.held_back += 1
+            return False
+        self._taken += 1
+        return True

@@ -15,12 +15,14 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Final
 
+from webmacs.buckets import Ration
 from webmacs.errors import StorageError
 from webmacs.model import ApiToken, Channel, Datapoint, Event, Experiment, Plugin, Rule, User, Webhook, WebhookEvent
 
 _log = logging.getLogger(__name__)
 
-RETRY_S: Final = 0.5
+RETRY_S: Final = 0.5  # no setting: whoever changed something waits for it, and a storage that is away is asked little
+SAID_A_MINUTE: Final = 20  # ids that nothing is linked to: more are no help to a reader, and all are in the list
 
 
 @dataclass(frozen=True)
@@ -138,21 +140,33 @@ class UnlinkedIds:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._seen: OrderedDict[str, Unlinked] = OrderedDict()
+        self._warnings = Ration(SAID_A_MINUTE)
 
     def saw(self, event_public_id: str, value: float, now_us: int) -> None:
-        """Count one reading; a new id is said once in the log."""
+        """Count one reading; a new id is said once in the log, unless there are too many of them."""
         entry = self._seen.get(event_public_id)
         if entry is None:
-            _log.warning(
-                "readings of event %r are dropped: it is unknown or not linked to an enabled plugin instance",
-                event_public_id,
-            )
+            self._say(event_public_id, now_us)
             entry = self._seen[event_public_id] = Unlinked(event_public_id, 0, value, now_us, now_us)
             if len(self._seen) > self._limit:
                 self._seen.popitem(last=False)
         entry.count += 1
         entry.last_value, entry.last_seen_us = value, now_us
         self._seen.move_to_end(event_public_id)
+
+    def _say(self, event_public_id: str, now_us: int) -> None:
+        held_back = self._warnings.held_back
+        if not self._warnings.take(now_us / 1e6):
+            if not held_back:
+                _log.warning("more than %d ids a minute are dropped like that; the others are counted", SAID_A_MINUTE)
+            return
+        if held_back:
+            self._warnings.held_back = 0
+            _log.warning("readings of %d more ids were dropped; /api/v1/events/unlinked lists the last", held_back)
+        _log.warning(
+            "readings of event %r are dropped: it is unknown or not linked to an enabled plugin instance",
+            event_public_id,
+        )
 
     def forget(self, event_public_ids: Collection[str]) -> None:
         """Drop ids that have been linked since."""

@@ -126,6 +126,9 @@ class StorageSettings(Section):
     partition_days: Count = 7
     partitions_ahead: Count = 4
     rollup_interval_s: Positive = 10.0
+    log_retention_days: Annotated[int, Field(ge=0)] = 0
+    max_log_entries: Annotated[int, Field(ge=0)] = 1_000_000
+    upkeep_interval_s: Positive = 600.0
 
 
 class PipelineSettings(Section):

@@ -24,7 +24,7 @@ Status = Literal["ok", "degraded"]
 
 OK: Final[Status] = "ok"
 DEGRADED: Final[Status] = "degraded"
-PING_TIMEOUT_S: Final = 1.0
+PING_TIMEOUT_S: Final = 1.0  # no setting: what asks for `/health` gives up after some seconds itself
 INTERVAL_S: Final = 1.0
 HOLDS: Final = 3  # looks in a row, before a change is one: a storage that is slow once is not ill
 REMEMBERED: Final = 100  # changes that could not be told yet

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.web import BaseRequest, StreamResponse
@@ -24,6 +25,13 @@ def scrub(text: str) -> str:
     return _SECRETS.sub(lambda match: (match["name"] or "") + "***", text)
 
 
+def plain(text: str) -> str:
+    """The text with what cannot be printed written as in Python, a line break as a backslash and an n."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 class TextFormatter(logging.Formatter):
     """One readable line a record: time, level, logger, message."""
 
@@ -33,6 +41,14 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Scrubbed, trace included."""
         return scrub(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's
+        """One line, whatever names are in it: nobody outside begins another one, or gives orders to a terminal."""
+        return plain(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's
+        """Its lines are indented, so that none can be taken for a record."""
+        return "\n".join(f"  {plain(line)}" for line in super().formatException(ei).splitlines())
 
 
 class JsonFormatter(logging.Formatter):
@@ -64,7 +80,13 @@ def set_up(settings: LoggingSettings) -> None:
 class AccessLogger(AbstractAccessLogger):
     """One line a request: who, what, how it ended, how long. Never the query, which holds tokens."""
 
+    def __init__(self, logger: logging.Logger, log_format: str, client: Callable[[BaseRequest], str]) -> None:
+        """`client` says who asks, also where a proxy stands between."""
+        super().__init__(logger, log_format)
+        self._client = client
+
     def log(self, request: BaseRequest, response: StreamResponse, time: float) -> None:
         """See aiohttp."""
         path = request.rel_url.raw_path  # as it was sent: what it stands for may hold line breaks
-        self.logger.info('%s "%s %s" %d %.1f ms', request.remote, request.method, path, response.status, time * 1000)
+        who, what, status = self._client(request), request.method, response.status
+        self.logger.info('%s "%s %s" %d %.1f ms', who, what, path, status, time * 1000)

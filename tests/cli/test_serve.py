@@ -73,7 +73,7 @@ async def test_it_says_so_when_the_system_does_not_allow_the_sockets_it_is_to_ha
     text = config.read_text(encoding="utf-8").replace("[server]\n", "[server]\nmax_connections = 2000000000\n")
     config.write_text(text, encoding="utf-8")
     async with started("serve", "--config", config, cwd=tmp_path) as server:
-        assert "server.max_connections wants 2000000600" in await server.says("files may be open")
+        assert "server.max_connections wants 2000002600" in await server.says("files may be open")
         await address_of(server)
         assert (await server.stop())[0] == 0
 

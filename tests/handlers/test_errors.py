@@ -30,6 +30,7 @@ from webmacs.errors import (
 from webmacs.handlers.front import Runner
 from webmacs.handlers.http import errors_as_json, mark
 from webmacs.handlers.sockets import Socket
+from webmacs.metrics import Metrics
 
 Raises = Callable[[Exception], Awaitable[str]]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -44,7 +45,7 @@ async def serving() -> AsyncIterator[Callable[[Any], Awaitable[str]]]:
         app = web.Application(middlewares=[errors_as_json])
         app.on_response_prepare.append(mark)
         app.router.add_get("/", handler)
-        runner = Runner(app, 75.0, access_log=None)
+        runner = Runner(app, ServerSettings(), Metrics(), access_log=None)
         runners.append(runner)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

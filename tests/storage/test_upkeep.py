@@ -11,6 +11,7 @@ from webmacs.config import StorageSettings
 from webmacs.model import Write
 from webmacs.storage import upkeep
 from webmacs.storage.base import Storage
+from webmacs.storage.logbook import LogEntry, log_entries
 from webmacs.storage.upkeep import keep_house
 
 
@@ -92,3 +93,26 @@ async def test_an_empty_house_is_kept_too(storage: Storage) -> None:
     for _ in range(2):
         await keep(storage, retention_days=1)
     assert await storage.count() == 0
+
+
+async def entries(storage: Storage) -> list[str]:
+    return [str(content) for (content,) in await storage.fetch("SELECT content FROM logs ORDER BY id")]
+
+
+async def test_log_entries_older_than_so_many_days_are_forgotten(storage: Storage) -> None:
+    written = [LogEntry(f"{days} days old", T0 - days * DAY, None) for days in range(20, 0, -1)]
+    await storage.write(log_entries(written))
+    await keep(storage)
+    assert len(await entries(storage)) == 20  # nothing else is asked for
+    await keep(storage, log_retention_days=7)
+    assert await entries(storage) == [f"{days} days old" for days in range(7, 0, -1)]
+
+
+async def test_of_more_log_entries_than_there_may_be_the_newest_stay(storage: Storage) -> None:
+    await storage.write(log_entries([LogEntry(f"entry {number}", T0, None) for number in range(20)]))
+    await keep(storage, max_log_entries=20)
+    assert len(await entries(storage)) == 20
+    await keep(storage, max_log_entries=3)
+    assert await entries(storage) == ["entry 17", "entry 18", "entry 19"]
+    await keep(storage, max_log_entries=0)
+    assert len(await entries(storage)) == 3

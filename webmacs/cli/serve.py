@@ -42,7 +42,7 @@ SWITCH_INTERVAL_S = 0.0005
 # garbage: 40 % of the loop's time, measured. What was made at start is left alone, and the rest looked at less often.
 GC_THRESHOLDS = (50_000, 20, 50)
 
-OTHER_FILES = 400  # beside the sockets: HTTP, the storage, deliveries
+OTHER_FILES = 400  # beside connections: the storage, deliveries
 
 
 @click.command("serve")
@@ -52,7 +52,8 @@ def command(config: Path | None) -> None:
     try:
         settings = settings_from(config)
         logs.set_up(settings.logging)
-        allow_files(settings.server.max_connections + settings.server.max_refused + OTHER_FILES)
+        limits = settings.server
+        allow_files(limits.max_connections + limits.max_refused + limits.max_http_connections + OTHER_FILES)
         run(serve(settings))
     except WebmacsError as error:
         raise one_line(error) from error
@@ -97,8 +98,8 @@ async def running(settings: Settings, app: web.Application | None = None) -> Asy
 
     """
     tls = tls_context(settings)
-    idle_s = settings.server.idle_timeout_s
-    runner = Runner(app or build_app(settings), idle_s, access_log_class=logs.AccessLogger)
+    app = app or build_app(settings)
+    runner = Runner(app, settings.server, app[PARTS].metrics)
     try:
         await runner.setup()
         site = web.TCPSite(runner, settings.server.host, settings.server.port, ssl_context=tls, backlog=1024)

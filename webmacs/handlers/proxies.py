@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -28,13 +29,27 @@ class Proxies:
 
     def client(self, request: web.BaseRequest) -> str:
         """Who asks, as limits count clients: an IPv4 address, or the /64 of an IPv6 address."""
-        peer = _parse(request.remote or "")
-        if peer is None:
+        address = self._address(request)
+        return "" if address is None else counted_as(address)
+
+    def address(self, request: web.BaseRequest) -> str:
+        """Who asks, as the log names clients: the whole address."""
+        return str(self._address(request) or "nowhere")
+
+    def counted(self, peer: str) -> str | None:
+        """As what connections of that peer are counted; None for a proxy, whose connections are many people's."""
+        address = _parse(peer)
+        if address is None:
             return ""
-        if not self._is_proxy(peer):
-            return counted_as(peer)
-        forwarded = request.headers.getall(FORWARDED_FOR, None)
-        return counted_as(self._behind(peer, request.headers.getall(REAL_IP, ()) if forwarded is None else forwarded))
+        return None if self._is_proxy(address) else counted_as(address)
+
+    def _address(self, request: web.BaseRequest) -> Address | None:
+        peer = _parse(request.remote or "")
+        if peer is None or not self._is_proxy(peer):
+            return peer
+        headers = CIMultiDict(request.headers)  # what could not be parsed has a plain dict, and nothing in it
+        forwarded = headers.getall(FORWARDED_FOR, None)
+        return self._behind(peer, headers.getall(REAL_IP, ()) if forwarded is None else forwarded)
 
     def _behind(self, peer: Address, said: Iterable[str]) -> Address:
         """The first address from the right that is no proxy of ours. What is no address ends the search: whatever is

@@ -11,7 +11,7 @@ from webmacs.storage.base import Storage
 
 CHUNK: Final = 5_000
 DAY_US: Final = 86_400_000_000
-RUNS_KEPT_US: Final = 7 * DAY_US
+RUNS_KEPT_US: Final = 7 * DAY_US  # no setting: they are needed for as long as a commit may be retried, minutes at most
 
 # Event ids that have rows in a table but no event any more: by steps from one id to the next, as an index can.
 _ORPHANS: Final = """
@@ -41,6 +41,7 @@ async def keep_house(storage: Storage, settings: StorageSettings, now_us: int, b
         continue
     old_runs: dict[str, Scalar] = {"before_us": now_us - RUNS_KEPT_US, "run": storage.run}
     await storage.write(Write("DELETE FROM commits WHERE committed_us < :before_us AND run <> :run", (old_runs,)))
+    await _shorten_log(storage, settings, now_us)
     if settings.retention_days:
         before_us = rollups.minute(now_us - settings.retention_days * DAY_US)  # whole minutes, as they are rolled up
         while await storage.expire(before_us, CHUNK):
@@ -53,3 +54,21 @@ async def keep_house(storage: Storage, settings: StorageSettings, now_us: int, b
     for (event_id,) in await storage.fetch(_ORPHANS.format(table="rollups")):
         while await storage.write(rollups.forget(event_id, CHUNK)):
             continue
+
+
+async def _shorten_log(storage: Storage, settings: StorageSettings, now_us: int) -> None:
+    """Away with entries of the Logs page that are too old, or too many; the oldest first, as they were written."""
+    if settings.log_retention_days:
+        old: dict[str, Scalar] = {"before_us": now_us - settings.log_retention_days * DAY_US, "limit": CHUNK}
+        oldest = "SELECT id FROM logs ORDER BY id LIMIT :limit"
+        while await storage.write(
+            Write(f"DELETE FROM logs WHERE id IN ({oldest}) AND created_us < :before_us", (old,))
+        ):
+            continue
+    if settings.max_log_entries:
+        beyond = "SELECT id FROM logs ORDER BY id DESC LIMIT 1 OFFSET :kept"
+        for (last,) in await storage.fetch(beyond, kept=settings.max_log_entries):
+            row: dict[str, Scalar] = {"last": last, "limit": CHUNK}
+            some = "SELECT id FROM logs WHERE id <= :last ORDER BY id LIMIT :limit"
+            while await storage.write(Write(f"DELETE FROM logs WHERE id IN ({some})", (row,))):
+                continue
