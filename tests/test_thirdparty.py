@@ -165,6 +165,7 @@ async def test_when_the_commit_fails_neither_readings_nor_rows_are_there(site: S
     assert (await site.values(), await site.ledger()) == ([50.0], [(1, 50.0)])
 
 
+@pytest.mark.promise("F11")
 async def test_rows_that_the_recorders_own_table_refuses_lose_no_readings(site: Site) -> None:
     controller = await site.controller()
     assert (await controller.send(0.0, 5.0, 10.0, 15.0))["accepted"] == 4
@@ -173,6 +174,7 @@ async def test_rows_that_the_recorders_own_table_refuses_lose_no_readings(site: 
     assert await site.metric("webmacs_contributions_left_out_total") == 1
 
 
+@pytest.mark.promise("F12")
 async def test_the_observer_sleeps_for_a_minute_and_nobody_notices(site: Site) -> None:
     browser, controller = await site.browser(), await site.controller()
     slowest_s = 0.0

@@ -88,6 +88,7 @@ async def test_telling_never_waits() -> None:
 # -- overflow --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("F12")
 @virtual_time
 async def test_over_the_bound_the_oldest_commits_are_dropped() -> None:
     heard = Heard()
@@ -98,6 +99,7 @@ async def test_over_the_bound_the_oldest_commits_are_dropped() -> None:
     assert heard.values == [float(number) for number in range(3, LIMIT_ROWS + 3)]
 
 
+@pytest.mark.promise("F12")
 @virtual_time
 async def test_over_the_bound_commits_coalesce_to_the_newest_of_each_event() -> None:
     heard = HeardNewest()
@@ -150,6 +152,7 @@ async def test_whatever_overflows_the_newest_of_each_event_is_heard_and_what_wai
 # -- what goes wrong -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("F11")
 @pytest.mark.parametrize("error", [RuntimeError("broken"), TimeoutError("its own"), asyncio.CancelledError()])
 @virtual_time
 async def test_an_observer_that_raises_hears_of_the_next_commit(error: BaseException) -> None:
@@ -161,6 +164,7 @@ async def test_an_observer_that_raises_hears_of_the_next_commit(error: BaseExcep
     assert (heard.values, ear.failures) == ([1.0, 2.0], 1)
 
 
+@pytest.mark.promise("F12")
 @virtual_time
 async def test_an_observer_that_hangs_is_cancelled_at_the_deadline_and_hears_of_the_next_commit() -> None:
     heard = Heard()
@@ -195,6 +199,7 @@ async def test_what_went_wrong_is_said_as_it_was(
     assert record.getMessage().startswith(said)
 
 
+@pytest.mark.promise("F12")
 @virtual_time
 async def test_an_observer_that_hangs_holds_up_neither_ingestion_nor_the_others() -> None:
     hanging, heard = Heard(), Heard()

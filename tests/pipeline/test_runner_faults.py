@@ -13,14 +13,17 @@ from tests.pipeline.fakes import BAD, EVENTS, UNLINKED, Heard, Noted, Rig, Summi
 from tests.virtual_time import settle, virtual_time
 from webmacs.catalog import Snapshot
 from webmacs.errors import Overloaded, StorageUnavailable
-from webmacs.model import BatchKey, BatchRecord, Reading
+from webmacs.model import BatchKey, BatchRecord, Reading, Write
 from webmacs.pipeline.base import (
     Batch,
+    Contribution,
     Gate,
+    Recorder,
     Refused,
     StageSettings,
     Stored,
 )
+from webmacs.pipeline.culprits import MOST_ATTEMPTS
 from webmacs.pipeline.runner import REFUSED, REUSED
 
 # -- data at fault ---------------------------------------------------------------------------------------------------
@@ -73,6 +76,47 @@ async def test_bad_rows_of_another_recorder_lose_no_readings() -> None:
     assert rig.storage.rows == [("a", float(number)) for number in range(4)]
     assert rig.storage.statements == ["note [0.0]", "note [1.0]", "note [3.0]"]
     assert (rig.counted("contributions_left_out"), rig.counted("batches_refused")) == (1, 0)
+
+
+@pytest.mark.promise("F11")
+@virtual_time
+async def test_of_several_recorders_only_the_one_whose_rows_are_bad_is_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first, noted, summing, last = Heeding("first"), Noted(), Summing(), Heeding("last")
+    async with Rig(first, noted, summing, last) as rig:
+        rig.storage.bad_statements = {"note [2.0]"}
+        rig.storage.hold()
+        batches = [await rig.send(("a", number)) for number in range(4)]
+        rig.storage.release()
+        assert [await rig.answer(batch) for batch in batches] == [stored(1)] * 4
+    assert rig.storage.rows == [("a", float(number)) for number in range(4)]
+    added = {f"{name} [{float(number)}]" for name in ("first", "note", "last") for number in range(4)}
+    assert {text for text in rig.storage.statements if not text.startswith("sum")} == added - {"note [2.0]"}
+    assert "sum [2.0]" in rig.storage.statements
+    assert rig.counted("contributions_left_out") == 1
+    assert [rig.counted("stage_failures", stage=stage.name) for stage in (first, noted, summing, last)] == [0, 1, 0, 0]
+    assert "stage noted added rows that the storage refuses; the batch is stored without them" in caplog.messages
+
+
+@virtual_time
+async def test_of_two_offenders_both_are_left_out_and_nobody_else() -> None:
+    recorders = [Heeding(name) for name in ("a", "b", "c", "d")]
+    async with Rig(*recorders) as rig:
+        rig.storage.bad_statements = {"a [1.0]", "c [1.0]"}
+        assert await rig.ask(("a", 1)) == stored(1)
+    assert rig.storage.statements == ["b [1.0]", "d [1.0]"]
+    assert [rig.counted("stage_failures", stage=stage.name) for stage in recorders] == [1, 0, 1, 0]
+
+
+@virtual_time
+async def test_however_many_recorders_there_are_a_bad_batch_is_tried_so_often_and_no_more() -> None:
+    recorders = [Heeding(f"r{number}") for number in range(12)]
+    async with Rig(*recorders) as rig:
+        rig.storage.bad_statements = {f"r{number} [1.0]" for number in range(12)}
+        assert await rig.ask(("a", 1)) == stored(1)
+    assert rig.storage.rows == [("a", 1.0)]
+    assert len(rig.storage.attempts) == 1 + MOST_ATTEMPTS + 1
 
 
 @virtual_time
@@ -147,6 +191,17 @@ async def test_while_the_storage_is_away_nothing_is_concluded_again() -> None:
         assert await rig.ask(("a", 1)) == stored(1)
     assert summing.notes == ["record [1.0]", "conclude", "keep"]
     assert rig.storage.statements == ["sum [1.0]"]
+
+
+class Heeding(Recorder):
+    """Adds one statement a batch, named for itself and the values."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(StageSettings())
+        self.name = name
+
+    def record(self, batch: Batch, catalog: Snapshot) -> Contribution:
+        return Contribution(writes=[Write(f"{self.name} {[reading.value for reading in batch.readings]}")])
 
 
 class Junk(Gate):

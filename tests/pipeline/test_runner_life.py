@@ -46,6 +46,7 @@ async def test_stages_start_in_order_and_close_in_reverse() -> None:
     assert journal == ["start one", "start two", "close two", "close one"]
 
 
+@pytest.mark.promise("F11")
 @virtual_time
 async def test_when_one_cannot_start_those_that_were_started_are_closed() -> None:
     journal: list[str] = []
@@ -56,6 +57,7 @@ async def test_when_one_cannot_start_those_that_were_started_are_closed() -> Non
     assert journal == ["start one", "start two", "close two", "close one"]
 
 
+@pytest.mark.promise("F11")
 @pytest.mark.parametrize("how", ["close", "end"])
 @virtual_time
 async def test_a_stage_that_cannot_close_leaves_no_other_open(how: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -21,7 +21,6 @@ class Counts:
 
     def __init__(self, metrics: Metrics) -> None:
         self.refused = metrics.counter("batches_refused", "Messages refused as a whole")
-        self.left_out = metrics.counter("contributions_left_out", "Batches stored without the rows of other recorders")
         self._stored = metrics.counter("readings_stored", "Readings committed")
         self._invalid = metrics.counter("readings_invalid", "Items that were not valid readings")
         self._unlinked = metrics.counter("readings_unlinked", "Readings of events that nothing is linked to")
@@ -46,6 +45,7 @@ class Failures:
         self._metrics = metrics
         self._clock = clock
         self._said: dict[str, float] = {}
+        self._left_out = metrics.counter("contributions_left_out", "Batches stored without the rows of other recorders")
 
     def add(self, stage: Stage, what: str) -> None:
         """A stage failed. Called where its exception is handled, which the log shows."""
@@ -55,6 +55,12 @@ class Failures:
         if said is None or now - said >= SAY_AGAIN_S:
             self._said[stage.name] = now
             _log.exception("stage %s %s", stage.name, what)
+
+    def left_out(self, stages: Iterable[Stage]) -> None:
+        """A batch is stored without what these have added. Called where the storage's refusal is handled."""
+        self._left_out.add()
+        for stage in stages:
+            self.add(stage, "added rows that the storage refuses; the batch is stored without them")
 
     @contextmanager
     def of(self, stage: Stage, what: str) -> Iterator[None]:

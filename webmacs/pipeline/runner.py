@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from webmacs.errors import InvalidMessage, InvalidRows
 from webmacs.model import BatchKey
 from webmacs.pipeline.base import Batch, Committed, Gate, Observer, Recorder, Refused, Stage, StageContext, Stored
 from webmacs.pipeline.counts import Counts, Failures
+from webmacs.pipeline.culprits import fewer, halves
 from webmacs.pipeline.draft import Draft
 from webmacs.pipeline.observers import Listener
 from webmacs.pipeline.queue import NOT_STORED, RowQueue
@@ -133,27 +135,26 @@ class Pipeline:
 
     async def _store(self, batches: Sequence[Batch]) -> None:
         """One transaction, and what follows from it."""
-        if not batches:
-            return
-        try:
-            await self._commit(batches, self._others)
-        except InvalidRows as error:
-            await self._isolate(batches, error)
+        if batches:
+            try:
+                await self._commit(batches, self._others)
+            except InvalidRows as error:
+                await self._isolate(batches, error)
 
     async def _isolate(self, batches: Sequence[Batch], error: InvalidRows) -> None:
-        """The data is at fault: halve until the offender stands alone, and refuse only that."""
+        """The data is at fault: halve until the offender stands alone, and leave out or refuse only that."""
         suspects = await self._unanswered(batches)  # another server may have stored the same identity just now
         if len(batches) > 1 or not suspects:
-            await self._store(suspects[: len(suspects) // 2])
-            await self._store(suspects[len(suspects) // 2 :])
+            for half in halves(suspects):
+                await self._store(half)
             return
         _log.error("a batch of user %d cannot be stored: %s", suspects[0].user_id, error)
-        try:  # another recorder's rows may be the offender; the readings are not lost for that
-            await self._commit(suspects, ())
-        except InvalidRows:
-            self._refuse(suspects)
-        else:
-            self._counts.left_out.add(bool(self._others))
+        for others in fewer(self._others):  # the readings are not lost for the rows of another recorder
+            with suppress(InvalidRows):
+                await self._commit(suspects, others)
+                self._failures.left_out([stage for stage in self._others if stage not in others])
+                return
+        self._refuse(suspects)
 
     async def _commit(self, batches: Sequence[Batch], others: Sequence[Recorder]) -> None:
         """One attempt at a transaction, repeated as it is while the storage is away; then, and only then, tell."""
