@@ -36,6 +36,19 @@ REQUEST_ID: Final = istr("X-Request-ID")
 
 _KEPT: Final = (hdrs.ALLOW, hdrs.CONNECTION, hdrs.UPGRADE, hdrs.SEC_WEBSOCKET_VERSION)  # of what aiohttp raises
 
+# What no answer should be without, whatever it is: a browser shows it alone, runs nothing in it, hands it to no page of
+# another origin, keeps nothing, and tells nobody where it was. Strict-Transport-Security is for those to say who look
+# after the certificate (`deploy/nginx.conf`): with one that signed itself, it would lock people out.
+_ALWAYS: Final = {
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
 _STATUS: Final[Sequence[tuple[type[WebmacsError], int]]] = (
     (InvalidMessage, 422),
     (InvalidRows, 422),
@@ -152,9 +165,9 @@ def _later(error: WebmacsError, status: int) -> Mapping[istr, str] | None:
 async def mark(_request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Give each response an id and the headers that no answer of an interface should be without."""
     response.headers.setdefault(REQUEST_ID, request_id())
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
-    response.headers.setdefault("Cache-Control", "no-store")
+    for name, value in _ALWAYS.items():
+        response.headers.setdefault(name, value)
+    response.headers[hdrs.SERVER] = "WebMACS"  # aiohttp would name every version that somebody might look holes up for
 
 
 def request_id() -> str:
