@@ -117,6 +117,11 @@ class RawSocket:
                 size = int.from_bytes(await self._reader.readexactly(2 if size == 126 else 8), "big")
             return first & 0xF, await self._reader.readexactly(size)
 
+    async def take(self, size: int) -> bytes:
+        """The next bytes, whatever they are."""
+        async with asyncio.timeout(TIMEOUT_S):
+            return await self._reader.readexactly(size)
+
     async def message(self, timeout_s: float = TIMEOUT_S) -> Any:
         """The next text message, as JSON."""
         opcode, payload = await self.receive(timeout_s)

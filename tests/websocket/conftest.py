@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tests.plant import Server, furnished_server
+from webmacs.handlers import sockets
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -17,3 +18,9 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
     url, stages = f"sqlite:///{directory / 'test.db'}", {"broadcast": {"interval_s": 0}}
     async with furnished_server(url, directory, stages=stages) as running:
         yield running
+
+
+@pytest.fixture
+def no_time_to_lose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The raw client does not answer a close frame; the server waits less long for it than it would."""
+    monkeypatch.setattr(sockets, "GRACE_S", 0.0)

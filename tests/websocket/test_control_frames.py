@@ -13,7 +13,11 @@ from tests.rawsocket import CLOSE, CONTINUATION, PING, PONG, TEXT, RawSocket, fr
 from tests.websocket.peer import ANSWERS, HARMLESS, PROTOCOL_ERROR, ends, let_in, still_open
 from tests.wire import SOCKETS, until
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.promise("W3")]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.promise("W3"),
+    pytest.mark.usefixtures("no_time_to_lose"),
+]
 
 BURST = 10_000
 
