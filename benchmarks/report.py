@@ -71,7 +71,7 @@ def save(findings: Findings, began: datetime) -> Path:
     document = {
         "began": began.isoformat(),
         "ended": datetime.now(UTC).isoformat(),
-        "machine": _machine(),
+        "machine": machine(),
         "others_cores": findings.others_cores,
         "versions": findings.versions,
         "limits": findings.limit_names,
@@ -207,7 +207,8 @@ def _reached(findings: Findings) -> Iterable[Figure]:
         yield Figure(f"{store}, send to receipt, p99 ms", f"{p99:.2f}", "< 8", p99 < 8)
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What was measured, and on what."""
     return {
         "commit": _commit(),
         "python": platform.python_version(),

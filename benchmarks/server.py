@@ -38,16 +38,17 @@ class Server:
         self.events = plant.linked
         self.operator_token = plant.tokens[Role.OPERATOR]
         self.viewer_token = plant.tokens[Role.VIEWER]
-        self._process = process
+        self.plant = plant
+        self.process = process
 
     def cpu_s(self) -> float:
         """Processor time that the server has taken so far, all its threads."""
-        times = self._process.cpu_times()
+        times = self.process.cpu_times()
         return float(times.user + times.system)
 
     def memory_mib(self) -> float:
         """Resident memory."""
-        return float(self._process.memory_info().rss) / 2**20
+        return float(self.process.memory_info().rss) / 2**20
 
 
 @contextmanager
@@ -61,7 +62,7 @@ def running(
 
     """
     plant = asyncio.run(_furnish(url, directory, events, prepare))
-    port = _free_port()
+    port = free_port()
     config, log = directory / "webmacs.toml", directory / "log"
     config.write_text(
         f"[server]\nport = {port}\n"
@@ -96,7 +97,8 @@ async def _furnish(url: str, directory: Path, events: int, prepare: Prepare | No
         await storage.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens at."""
     with socket.socket() as probe:
         probe.bind((wire.HOST, 0))
         port: int = probe.getsockname()[1]

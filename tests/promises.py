@@ -142,6 +142,14 @@ def figures(path: Path = FIGURES) -> dict[str, str]:
     return read
 
 
+def keep(results: dict[str, str], path: Path = FIGURES) -> None:
+    """Put what a run came to, by number, into the file; what it did not measure stays."""
+    merged = figures(path) | results
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ordered = {number: merged[number] for number in sorted(merged, key=order)}
+    path.write_text(json.dumps(ordered, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
 # -- in the test run ---------------------------------------------------------------------------------------------------
 
 
@@ -184,10 +192,7 @@ class Reporter:
         if any(result.failed for result in self.results.values()):
             terminalreporter.write_line(f"{self._target} is as it was: not everything holds")
             return
-        merged = figures(self._target) | {number: result.said() for number, result in self.results.items()}
-        ordered = {number: merged[number] for number in sorted(merged, key=order)}
-        self._target.parent.mkdir(parents=True, exist_ok=True)
-        self._target.write_text(json.dumps(ordered, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        keep({number: result.said() for number, result in self.results.items()}, self._target)
         terminalreporter.write_line(
             f"written to {self._target}; `python -m tests.promises` puts it into {DOCUMENT.name}"
         )
