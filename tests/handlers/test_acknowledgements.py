@@ -35,7 +35,7 @@ async def test_an_acknowledgement_has_every_count(server: Server) -> None:
         {"value": 1.0},
         {"value": 1.0, "event_public_id": "never heard of"},
         {"value": 2.0, "event_public_id": server.plant.unlinked},
-        {"value": 3.0, "event_public_id": server.plant.unlinked},
+        {"value": 3.0, "event_public_id": server.plant.unlinked, "timestamp": "yesterday"},
     ]
     assert await acknowledged(await server.telemetry(), {"datapoints": items, "batch_id": "all of it"}) == {
         "type": "ack",

@@ -38,6 +38,15 @@ def test_readings_of_unknown_and_unlinked_events_are_dropped_and_counted() -> No
     assert ([reading.value for reading in batch.readings], batch.unlinked) == ([3.0], 2)
 
 
+def test_a_wrong_clock_counts_only_with_a_reading_that_is_kept() -> None:
+    stage = Filter(StageSettings())
+    asyncio.run(stage.start(context()))
+    items = [Item("a", 1.0, NOW_US), Item("nobody", 2.0, NOW_US), Item(UNLINKED, 3.0, NOW_US)]
+    batch = Batch(None, 1, NOW_US, items=items, skewed=3, wrong_clocks=["a", "nobody", UNLINKED])
+    stage.process(batch)
+    assert (batch.unlinked, batch.skewed) == (2, 1)
+
+
 def test_dropped_ids_are_remembered_with_count_last_value_and_time() -> None:
     within = context()
     filtered(Item("nobody", 2.0, NOW_US), Item(UNLINKED, 1.0, NOW_US), Item("nobody", 5.0, NOW_US), within=within)

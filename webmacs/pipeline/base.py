@@ -99,6 +99,8 @@ class Batch:
     invalid: int = 0
     unlinked: int = 0
     skewed: int = 0
+    wrong_clocks: list[str] = field(default_factory=list)
+    """The events of the items that were counted as skewed."""
     newest: Mapping[int, Reading] = field(default_factory=dict)
     """For the recorders after persist: by event id, the last reading of this batch that is newer than any before it."""
     cost: int = 1

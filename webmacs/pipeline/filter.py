@@ -26,5 +26,7 @@ class Filter(Gate):
             else:
                 experiment = current if time_us == received_us else catalog.experiment_at(time_us)
                 readings.append(Reading(event, time_us, value, experiment))
+        if batch.unlinked and batch.wrong_clocks:  # skewed ones are among those that are kept
+            batch.skewed -= sum(event_public_id not in linked for event_public_id in batch.wrong_clocks)
         batch.readings = readings
         batch.judged_by = catalog

@@ -90,7 +90,7 @@ class Validate(Gate):
             Item(
                 item["event_public_id"],
                 item["value"],
-                received_us if item.get("timestamp") is None else self._time(item["timestamp"], batch),
+                received_us if item.get("timestamp") is None else self._time(item, batch),
             )
             for item in items
         ]
@@ -105,8 +105,9 @@ class Validate(Gate):
         if size > self._max_batch_size:
             raise InvalidMessage(f"Batch too large ({size}), max {self._max_batch_size}", batch.batch_id)
 
-    def _time(self, timestamp: object, batch: Batch) -> int:
+    def _time(self, item: StrictItem | LaxItem, batch: Batch) -> int:
         """When the reading was taken. What cannot be believed is a wrong clock: the time of receipt instead."""
+        timestamp = item["timestamp"]
         try:
             moment = datetime.fromisoformat(timestamp) if isinstance(timestamp, str) else None
             time_us = to_us(moment) if moment is not None and moment.tzinfo is not None else None
@@ -115,6 +116,7 @@ class Validate(Gate):
         received_us = batch.received_us
         if time_us is None or not received_us - self._max_age_us <= time_us <= received_us + self._max_ahead_us:
             batch.skewed += 1
+            batch.wrong_clocks.append(item["event_public_id"])
             return received_us
         return time_us
 
