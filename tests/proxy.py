@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 CHUNK = 2**16
 
@@ -26,6 +30,24 @@ class LostAnswer(Fault):
 
 class Cut(Fault):
     """The request is cut off behind the pattern: the server gets only the part up to there."""
+
+
+class Reset(Fault):
+    """The request is thrown away; the client gets these last words, and behind them its connection is reset."""
+
+    def __init__(self, pattern: bytes, words: bytes) -> None:
+        super().__init__(pattern)
+        self._words = words
+
+    def happen(self, writer: asyncio.StreamWriter) -> None:
+        """Behind the back of the transport, so that words and reset arrive in the same moment."""
+        number = writer.get_extra_info("socket").fileno()
+        with socket.socket(fileno=os.dup(number)) as client, Path(os.devnull).open("rb") as nothing:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.send(self._words)
+            os.dup2(nothing.fileno(), number)
+        writer.transport.abort()
+        self.met.set()
 
 
 class Held(Fault):
@@ -60,6 +82,10 @@ class Proxy:
 
     def cut_behind(self, pattern: bytes) -> Cut:
         self._fault = fault = Cut(pattern)
+        return fault
+
+    def reset_at(self, pattern: bytes, words: bytes) -> Reset:
+        self._fault = fault = Reset(pattern, words)
         return fault
 
     def hold(self, pattern: bytes) -> Held:
@@ -156,6 +182,9 @@ class _Link:
                     if isinstance(fault, Cut):
                         await _send(writer, data[: data.index(fault.pattern) + len(fault.pattern)])
                         fault.met.set()
+                        break
+                    if isinstance(fault, Reset):
+                        fault.happen(self._client[1])
                         break
                     if isinstance(fault, Held):
                         fault.met.set()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import os
+import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -30,6 +33,8 @@ from webmacs.storage.base import Commit, Storage
 CONNECT_S = STATEMENT_S = 0.4
 BOUND_S = CONNECT_S + 2 * STATEMENT_S + 0.6  # a slot, a connection, a statement, and a busy machine
 SLOW = "SELECT pg_sleep(30)"
+CRASHING = b"N\0\0\0\x2aSWARNING\0VWARNING\0C57P02\0Mgoing down\0\0"
+"""What PostgreSQL says to everyone when one of its processes has crashed."""
 Call = Callable[[], Coroutine[Any, Any, object]]
 
 
@@ -241,6 +246,53 @@ async def test_connections_that_are_cut_are_replaced(behind: tuple[Storage, Prox
     with pytest.raises(StorageUnavailable):
         await running
     await all_well(storage, seq=3)
+
+
+async def test_a_connection_that_is_reset_right_behind_a_message_is_unavailable_at_once(
+    behind: tuple[Storage, Proxy], tmp_path: Path
+) -> None:
+    fast, proxy = behind
+    storage = load_storage(settings_for(fast.url, tmp_path, storage={"statement_timeout_s": 60.0}))
+    calls: list[Call] = [storage.ping, lambda: storage.recall([record("a").key])]
+    for call in calls:
+        await call()
+        reset = proxy.reset_at(b"SELECT", CRASHING)
+        async with asyncio.timeout(30):
+            with pytest.raises(StorageUnavailable):
+                await call()
+        assert reset.met.is_set()
+        await call()
+    await storage.close()
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """So many files are open that the next ones have numbers that `select` does not know."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, before[1]), before[1]))
+    with contextlib.ExitStack() as stack:
+        while stack.enter_context(Path(os.devnull).open("rb")).fileno() < 1100:
+            pass
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_a_connection_that_fails_beside_a_thousand_others_is_unavailable_at_once(
+    many_files: None, storage: Storage, url: str, tmp_path: Path
+) -> None:
+    patient = load_storage(settings_for(url, tmp_path, storage={"statement_timeout_s": 60.0}))
+    slow = asyncio.create_task(patient.fetch(SLOW))
+    await cancel_on_server(url, "%pg_sleep(30)%", "pg_terminate_backend")
+    async with asyncio.timeout(20):
+        with pytest.raises(StorageUnavailable):
+            await slow
+        ((number,),) = await patient.fetch("SELECT pg_backend_pid()")
+        await storage.fetch(f"SELECT pg_terminate_backend({number})")
+        time.sleep(0.1)  # noqa: ASYNC251 - the loop is not told before the next statement
+        with pytest.raises(StorageUnavailable):
+            await patient.ping()
+        await patient.ping()
+    await patient.close()
 
 
 async def test_a_listener_is_back_after_a_restart_and_tells_that_something_may_have_changed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import select
 import socket
 import weakref
 from collections.abc import AsyncIterator, Iterator
@@ -31,21 +32,43 @@ class StoredAlready(InvalidRows):
 
 
 class Connection(aiopg.Connection):
-    """A connection of aiopg that takes everything of its socket out of the loop when psycopg2 has closed it.
+    """A connection of aiopg that notices how its socket ends.
 
-    aiopg forgets that it was writing, as it is whenever a connection is refused. uvloop keeps the dead entry, and the
-    next connection that gets the number of that socket, usually the next attempt, cannot be waited for.
+    uvloop calls once for a socket that was reset, and lets go of it. When words of the server came right before, as
+    those of a PostgreSQL that goes down, aiopg reads them and waits for more, but nobody calls any more: it would be
+    found out by the deadline of the statement, and a listener not at all.
+
+    aiopg also forgets that it was writing when psycopg2 has closed the socket, as it is whenever a connection is
+    refused. uvloop keeps the dead entry, and the next connection that gets the number of that socket, usually the next
+    attempt, cannot be waited for.
+
+    And of a socket that failed it asks `select`, which raises ValueError for a number above 1023: a server with that
+    many browsers has such ones.
     """
 
     @staticmethod
     def _ready(weak_self: weakref.ref[Connection]) -> None:
         connection = weak_self()
-        if connection is not None:
-            descriptor = connection._fileno
+        if connection is None:
+            return
+        descriptor = connection._fileno
+        try:
             aiopg.Connection._ready(weak_self)
-            if descriptor is not None and connection._fileno is None:
-                with suppress(OSError):
-                    connection._loop.remove_writer(descriptor)
+        except ValueError:
+            connection.close()
+        if descriptor is None:
+            return
+        if connection._fileno is None:
+            with suppress(OSError):
+                connection._loop.remove_writer(descriptor)
+        elif not connection.closed and _was_reset(descriptor):
+            connection.close()
+
+
+def _was_reset(descriptor: int) -> bool:
+    ready = select.poll()
+    ready.register(descriptor, 0)  # errors are told unasked
+    return any(event & select.POLLERR for _, event in ready.poll(0))
 
 
 class Address:
