@@ -36,16 +36,19 @@ class Rules(Recorder):
         context.catalog.watch(lambda snapshot: self._cooldown.retain({rule.id for rule in snapshot.rules}))
 
     def record(self, batch: Batch, catalog: Snapshot) -> Contribution:
-        """See `Recorder`."""
+        """See `Recorder`. A rule that fails does so alone: those after it are evaluated before it is said."""
         if catalog is not self._catalog:
             self._catalog = catalog
             self._watched = {event_id: (*quiet(rules), rules) for event_id, rules in catalog.rules_by_event.items()}
         if self._watched:
             watched, now_us = self._watched, batch.received_us
+            failed: list[Exception] = []
             for event_id, reading in batch.newest.items():
                 watch = watched.get(event_id)
                 if watch is not None and not watch[0] <= reading.value <= watch[1]:
-                    self._hold(reading, watch[2], catalog, now_us)
+                    self._hold(reading, watch[2], catalog, now_us, failed)
+            if failed:
+                raise ExceptionGroup("rules that cannot be evaluated; the others were", failed)
         return Contribution()
 
     def conclude(self) -> Sequence[Write]:
@@ -74,12 +77,18 @@ class Rules(Recorder):
         self._cooldown.forget()
         self._clear()
 
-    def _hold(self, reading: Reading, rules: Sequence[Rule], catalog: Snapshot, now_us: int) -> None:
+    def _hold(
+        self, reading: Reading, rules: Sequence[Rule], catalog: Snapshot, now_us: int, failed: list[Exception]
+    ) -> None:
         for rule in rules:
-            if exceeds(rule, reading.value) and self._cooldown.passes(
-                rule.id, now_us, rule.cooldown_s * 1_000_000, rule.last_triggered_us
-            ):
-                self._fire(rule, reading, catalog, now_us)
+            try:
+                if exceeds(rule, reading.value) and self._cooldown.passes(
+                    rule.id, now_us, rule.cooldown_s * 1_000_000, rule.last_triggered_us
+                ):
+                    self._fire(rule, reading, catalog, now_us)
+            except Exception as error:  # noqa: BLE001 - whatever one rule raises, the alarms of the others are stored
+                error.add_note(f"in rule {rule.name!r} of event {reading.event.name!r}")
+                failed.append(error)
 
     def _fire(self, rule: Rule, reading: Reading, catalog: Snapshot, now_us: int) -> None:
         event, time_us, value, _ = reading
