@@ -64,7 +64,10 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["trace"] = self.formatException(record.exc_info)
-        return scrub(json.dumps(entry, ensure_ascii=False))
+        text = json.dumps(entry, ensure_ascii=False)
+        if not text.isprintable():  # JSON may hold the likes of U+009B, an order to some terminals
+            text = "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
+        return scrub(text)
 
 
 def set_up(settings: LoggingSettings) -> None:
