@@ -24,7 +24,6 @@ from tests.rawsocket import CLOSE, PING, PONG, TEXT, RawSocket, frame
 
 SIZES: Final = (1, 2, 5, 20, 100, 450)
 TEMPLATES: Final = 40  # of each size
-LIFE_S: Final = (5.0, 40.0)  # of a connection
 WINDOW_ROWS: Final = 3_000  # of one controller, sent and not acknowledged
 LATE: Final = timedelta(hours=1)
 SETTLE_S: Final = 60.0
@@ -36,7 +35,9 @@ INVALID: Final = (b"NaN", b'"1.5"', b"null", b"1e400")
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """The job. `rate`: readings a second of all together, 0: as many as the server takes; `first`: the first value."""
+    """The job. `rate`: readings a second of all together, 0: as many as the server takes; `first`: the first value;
+    `life_s`: how long a connection lasts at most.
+    """
 
     address: str
     token: str
@@ -46,6 +47,7 @@ class Field:
     seconds: float
     first: int
     controllers: int = 8
+    life_s: float = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ class Controller:
         """Send until that time of `time.perf_counter`, then wait until everything is acknowledged."""
         self._due = time.perf_counter() + self._chance.random() * 0.2
         while time.perf_counter() < until:
-            await self._connect(min(until, time.perf_counter() + self._chance.uniform(*LIFE_S)))
+            await self._connect(min(until, time.perf_counter() + self._job.life_s * self._chance.uniform(0.1, 1)))
         async with asyncio.timeout(SETTLE_S):
             while self._open:
                 await self._connect(0)

@@ -56,6 +56,7 @@ class Minute:
     lag_p99: float
     lag_longest: float
     pings: list[float]
+    pinger_late: list[float]
     queue_rows: float
 
 
@@ -82,12 +83,17 @@ class Course:
         points = [(at_s, rss) for at_s, rss in self.memory() if at_s >= self.warm_up_s]
         if len(points) < 2:
             return 0.0
-        times, sizes = zip(*points, strict=True)
-        return statistics.linear_regression(times, sizes).slope * (times[-1] - times[0]) / MB
+        times = [at_s for at_s, _ in points]
+        slope = statistics.linear_regression(times, [rss for _, rss in points]).slope
+        return slope * (times[-1] - times[0]) / MB
 
     def pings(self) -> list[float]:
         """All of them, in order of size."""
         return sorted(ping for minute in self.minutes for ping in minute.pings)
+
+    def machine_ms(self) -> list[float]:
+        """How late the one who pings was itself, in order of size: of the lags, what is not the server's."""
+        return sorted(late for minute in self.minutes for late in minute.pinger_late)
 
     def lag_ms(self, share: float) -> float:
         """Of the whole course."""
@@ -178,6 +184,7 @@ def _seen(soak: Soak) -> Iterator[tuple[str, str]]:
     yield "loop lag: p50, longest", f"{course.lag_ms(0.5):.1f} ms, {longest:.0f} ms"
     answered = (f"{value:.1f} ms" for value in (quantile(pings, 0.5), quantile(pings, 0.99), quantile(pings, 1)))
     yield "a ping from outside: p50, p99, longest", ", ".join(answered)
+    yield "an idle process was late itself: p99", f"{quantile(course.machine_ms(), 0.99):.1f} ms"
     delays = (harvest.ack_p50_ms, harvest.ack_p99_ms, harvest.ack_longest_ms)
     yield "acknowledged after: p50, p99, longest", ", ".join(f"{delay:.1f} ms" for delay in delays)
     yield "rows in the queue, at most seen", f"{max((minute.queue_rows for minute in course.minutes), default=0):,.0f}"
@@ -210,7 +217,10 @@ def save(soak: Soak, began: datetime) -> tuple[Path, Path]:
         "harvest": {key: value for key, value in asdict(harvest).items() if key != "readings"},
         "begin": asdict(soak.begin),
         "end": asdict(soak.end),
-        "minutes_of_lag": [{**asdict(minute), "pings": sorted(minute.pings)[-10:]} for minute in course.minutes],
+        "minutes_of_lag": [
+            {**asdict(minute), "pings": sorted(minute.pings)[-10:], "pinger_late": sorted(minute.pinger_late)[-10:]}
+            for minute in course.minutes
+        ],
         "looks": [asdict(look) for look in course.looks],
     }
     json_file, picture = stem.with_suffix(".json"), stem.with_suffix(".svg")

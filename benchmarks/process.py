@@ -89,12 +89,18 @@ class Pinger:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._delays_ms: list[float] = []
+        self._late_ms: list[float] = []
         self._thread.start()
 
     def taken(self) -> list[float]:
         """The milliseconds since this was asked the last time, in no order."""
         delays, self._delays_ms = self._delays_ms, []
         return delays
+
+    def late(self) -> list[float]:
+        """By how many milliseconds it was woken late itself, since this was asked: what the machine does to all."""
+        late, self._late_ms = self._late_ms, []
+        return late
 
     def close(self) -> None:
         """Leave."""
@@ -104,12 +110,15 @@ class Pinger:
 
     def _run(self) -> None:
         self._message()  # that it is connected
+        asleep = time.perf_counter()
         while not self._stopped.wait(PING_EVERY_S):
             began = time.perf_counter()
+            self._late_ms.append((began - asleep - PING_EVERY_S) * 1000)
             self._link.sendall(wire.client_frame(b'{"type":"ping"}'))
             while b'"pong"' not in self._message():
                 pass
-            self._delays_ms.append((time.perf_counter() - began) * 1000)
+            asleep = time.perf_counter()
+            self._delays_ms.append((asleep - began) * 1000)
 
     def _message(self) -> bytes:
         """The next one; the server's own pings are answered."""

@@ -209,6 +209,7 @@ class Run:
             lag_quantile_ms(course.last, now, 0.99),
             now["webmacs_loop_lag_longest_seconds", ""] * 1000,
             pinger.taken(),
+            pinger.late(),
             now["webmacs_queue_rows", ""],
         )
         stored = now["webmacs_readings_stored_total", ""] - course.last["webmacs_readings_stored_total", ""]
@@ -218,7 +219,8 @@ class Run:
         self._say(
             f"{len(course.minutes):>3} min: {rss / MB:7.2f} MB, {course.looks[-1].descriptors} descriptors, "
             f"{stored:,.0f} stored; loop lag p99 {minute.lag_p99:.1f} ms, longest {minute.lag_longest:.0f} ms; "
-            f"ping p99 {quantile(sorted(minute.pings), 0.99):.1f} ms"
+            f"ping p99 {quantile(sorted(minute.pings), 0.99):.1f} ms; an idle process was late itself by "
+            f"{quantile(sorted(minute.pinger_late), 0.99):.1f} ms"
         )
 
     def _alone(self, server: Server, before: Look | None) -> tuple[Look, dict[str, float]]:

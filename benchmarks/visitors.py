@@ -30,7 +30,7 @@ STAYS_S: Final = (1.0, 6.0)  # who comes and goes
 STUCK_S: Final = 90.0  # by then it is cut by a heartbeat, if not before
 SMALL_BUFFER: Final = 4096
 STORM: Final = 20
-STORM_EVERY_S: Final = 15.0
+STORM_EVERY_S: Final = 12.0
 READ_EVERY_S: Final = 0.25
 CHANGE_EVERY_S: Final = 1.0
 SILENT_S: Final = 60.0
@@ -138,11 +138,18 @@ class Company:
         self._complain("a browser that does not read was not cut")
 
     async def _storm(self) -> None:
-        await asyncio.sleep(STORM_EVERY_S * self._chance.uniform(0.5, 1))
-        links = await asyncio.gather(*(self._open({"snapshot": "1"}) for _ in range(STORM)))
-        for link in links:
-            link.cut()
-        self.counts["in crowds"] += len(links)
+        links: list[RawSocket] = []
+
+        async def come() -> None:
+            links.append(await self._open({"snapshot": "1"}))
+
+        try:
+            await asyncio.gather(*(come() for _ in range(STORM)))
+        finally:
+            for link in links:
+                link.cut()
+            self.counts["in crowds"] += len(links)
+        await asyncio.sleep(STORM_EVERY_S * self._chance.uniform(0.5, 1.5))
 
     async def _open(self, query: dict[str, str], buffer: int = 0) -> RawSocket:
         parts = urlsplit(self._job.address)
@@ -156,10 +163,14 @@ class Company:
             bare.close()
             raise
         link = RawSocket(*await asyncio.open_connection(sock=bare))
-        answer = await link.upgrade(f"{wire.STREAM}?{urlencode({'token': self._job.viewer, **query})}")
-        assert answer.status == 101, answer
-        _, text = await link.receive(SILENT_S)
-        assert json.loads(text)["type"] == "connected", text
+        try:
+            answer = await link.upgrade(f"{wire.STREAM}?{urlencode({'token': self._job.viewer, **query})}")
+            assert answer.status == 101, answer
+            _, text = await link.receive(SILENT_S)
+            assert json.loads(text)["type"] == "connected", text
+        except BaseException:
+            link.cut()
+            raise
         return link
 
     async def _read(self, link: RawSocket) -> None:
@@ -234,9 +245,9 @@ class Company:
 
     async def _user(self, token: str) -> None:
         email = f"{uuid.uuid4()}@example.org"
-        user = {"email": email, "username": email, "password": "long enough to be one", "role": "viewer"}
-        await self._ask("POST", "/users", token, user)
-        await self._ask("POST", "/auth/login", None, {"email": email, "password": "not that one"}, wants=401)
+        password = {"email": email, "password": "long enough to be one"}
+        await self._ask("POST", "/users", token, {**password, "username": email, "role": "viewer"})
+        await self._ask("POST", "/auth/login", None, password)
         users = (await self._ask("GET", "/users?page_size=100", token))["data"]
         (public_id,) = (user["public_id"] for user in users if user["email"] == email)
         await self._pause()
