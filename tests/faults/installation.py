@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from webmacs.extensions import load_storage
 from webmacs.model import Role
 from webmacs.storage.base import Storage
 
-QUICK_S = 2.0
+QUICK_S = 5.0
 """What does not need the storage is answered well within this, also on a busy machine."""
 LOOK_S = 0.05
 
@@ -68,14 +68,19 @@ class Installation:
 
 @asynccontextmanager
 async def installed(
-    url: str, directory: Path, *, direct: str | None = None, events: int = 3, **settings: str
+    url: str,
+    directory: Path,
+    settings: Mapping[str, str] | None = None,
+    *,
+    direct: str | None = None,
+    events: int = 3,
 ) -> AsyncIterator[Installation]:
     """A server that listens. That it is the same process all the time, and ends well when told to, is checked.
 
-    `direct` is the way to the storage that does not lead through a proxy; `settings` are for `ServerProcess`.
+    `settings` are as `ServerProcess` takes them; `direct` is a way to the storage that leads past a proxy.
     """
     storage = load_storage(settings_for(direct or url, directory, storage={"statement_timeout_s": DEADLINE_S}))
-    server = ServerProcess(url, directory, **settings)
+    server = ServerProcess(url, directory, **(settings or {}))
     await storage.open()
     try:
         plant = await furnish(storage, events=events)
