@@ -14,7 +14,6 @@ import websockets
 
 from tests.handlers.conftest import Serve
 from tests.plant import Server, now_us
-from tests.rawsocket import TEXT, RawSocket, frame
 from tests.wire import TELEMETRY, acknowledged, history, points
 from webmacs import experiments
 from webmacs.model import Role
@@ -220,18 +219,3 @@ async def test_each_unlinked_id_is_said_once_in_the_log(server: Server, caplog: 
             await acknowledged(socket, {"datapoints": datapoints, "batch_id": str(number)})
     said = [record.getMessage() for record in caplog.records]
     assert [("'one'" in line, "'other'" in line) for line in said] == [(True, False), (False, True)]
-
-
-# -- a lot of it -----------------------------------------------------------------------------------------------
-
-
-async def test_a_burst_of_a_hundred_thousand_messages_loses_nothing(server: Server) -> None:
-    burst = 100_000
-    message = frame(TEXT, json.dumps({"datapoints": [server.reading()]}).encode())
-    async with await RawSocket.open(server.address, TELEMETRY, server.plant.tokens[Role.OPERATOR]) as socket:
-        for _ in range(burst // 1000):
-            socket.write(message * 1000)
-            await socket.drain()
-        socket.write(frame(TEXT, json.dumps({"datapoints": [server.reading()], "batch_id": "last"}).encode()))
-        assert (await socket.message(timeout_s=60))["batch_id"] == "last"
-    assert await server.parts.storage.count() == burst + 1
