@@ -191,10 +191,12 @@ def test_a_token_may_be_just_as_long_as_allowed(office: Office) -> None:
     assert office.reason(longest + "a") == INVALID_OR_EXPIRED
 
 
+@pytest.mark.promise("S2")
 def test_a_token_of_another_key(office: Office) -> None:
     assert office.reason(signed(key="another-key-that-is-long-enough-too")) == INVALID_OR_EXPIRED
 
 
+@pytest.mark.promise("S2")
 @pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
 def test_our_key_with_another_algorithm(office: Office, algorithm: str) -> None:
     key = SECRET * 2  # long enough for all three
@@ -203,6 +205,7 @@ def test_our_key_with_another_algorithm(office: Office, algorithm: str) -> None:
     assert office.reason(signed(key, algorithm)) == INVALID_OR_EXPIRED
 
 
+@pytest.mark.promise("S2")
 @pytest.mark.parametrize("algorithm", ["none", "None", "nOnE", ""])
 def test_no_signature_at_all(office: Office, algorithm: str) -> None:
     assert office.reason(f"{encoded({'alg': algorithm, 'typ': 'JWT'})}.{encoded(claims())}.") == INVALID_OR_EXPIRED
@@ -213,6 +216,7 @@ def test_a_changed_claim_breaks_the_signature(office: Office) -> None:
     assert office.reason(f"{head}.{encoded(claims(sub=ADMIN.public_id))}.{signature}") == INVALID_OR_EXPIRED
 
 
+@pytest.mark.promise("S2")
 @pytest.mark.parametrize("claim", ["sub", "jti", "sv", "iat", "exp"])
 def test_a_missing_claim(office: Office, claim: str) -> None:
     assert office.auth.authenticate(signed()).user == OPERATOR
@@ -302,6 +306,7 @@ def test_a_new_api_token_looks_as_installed_clients_know_it() -> None:
     assert text != new_api_token()
 
 
+@pytest.mark.promise("S2")
 def test_only_the_sha256_of_an_api_token_is_kept() -> None:
     assert api_token_digest("wm_abc") == "24045f1191e083b0a2744cb051888cd41e994e6d99aaabce06066a07403baeb3"
 
@@ -457,6 +462,7 @@ def test_any_header_and_payload_are_judged(header: dict[str, Any], payload: obje
     judge(f"{encoded(header)}.{encoded(payload)}.{encoded('signature')}")
 
 
+@pytest.mark.promise("S2")
 @given(
     st.fixed_dictionaries(
         {}, optional=dict.fromkeys(("sub", "jti", "sv", "iat", "exp", "nbf", "aud", "iss"), json_values)
@@ -484,6 +490,7 @@ async def test_another_password_does_not_match(passwords: Passwords) -> None:
     assert not await passwords.verify(passwords.hash("correct"), "Correct")
 
 
+@pytest.mark.promise("S5")
 def test_hashes_are_argon2id_with_19_mib_and_two_passes(passwords: Passwords) -> None:
     found = extract_parameters(passwords.hash("correct"))
     assert (found.type, found.memory_cost, found.time_cost, found.parallelism) == (Type.ID, 19 * 1024, 2, 1)
@@ -521,6 +528,7 @@ class Counted:
         return self._hasher.verify(password_hash, password)
 
 
+@pytest.mark.promise("S5")
 async def test_for_nobody_a_hash_is_computed_too(passwords: Passwords, monkeypatch: pytest.MonkeyPatch) -> None:
     somebody = passwords.hash("correct")
     counted = Counted(passwords, monkeypatch)

@@ -52,6 +52,7 @@ def door() -> Door:
     return Door()
 
 
+@pytest.mark.promise("S5")
 def test_some_failures_are_free_and_then_pauses_double_up_to_the_longest(door: Door) -> None:
     assert [door.knock() for _ in range(FREE + 1)] == [0.0] * (FREE + 1)
     pauses = []
@@ -110,6 +111,7 @@ def test_where_the_owner_is_known_they_hold_up_nobody(door: Door) -> None:
     assert door.knock(address=HOME) > 0  # but there, too, one may not guess
 
 
+@pytest.mark.promise("S5")
 def test_one_password_tried_on_many_accounts_comes_to_a_pause(door: Door) -> None:
     tried = [door.knock(account=f"{number}@example.org") for number in range(SHARED * FREE + 2)]
     assert tried[:-1] == [0.0] * (SHARED * FREE + 1)
@@ -163,6 +165,7 @@ def test_what_raises_does_not_count_and_is_over(door: Door) -> None:
             raise ZeroDivisionError
 
 
+@pytest.mark.promise("S5")
 @pytest.mark.parametrize("failures", range(1, FREE + 3))
 def test_after_failures_no_more_are_under_way_than_are_free(door: Door, failures: int) -> None:
     for _ in range(failures):

@@ -51,6 +51,7 @@ def test_a_database_that_several_servers_may_share_needs_a_key_that_is_given(tmp
         secret_key(without_key(POSTGRES, tmp_path))
 
 
+@pytest.mark.promise("S2")
 @pytest.mark.parametrize("text", [b"", b"short", b"x" * 31, b" " * 100, b"x" * 31 + b"\n"])
 def test_a_key_of_fewer_than_32_bytes_is_no_start(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "key").write_bytes(text)

@@ -104,12 +104,14 @@ async def test_a_header_that_is_no_text(shared: Server, path: str) -> None:
         assert await raw.closing() == (1008, "Invalid or expired token")
 
 
+@pytest.mark.promise("S2")
 @on_both_sockets
 async def test_a_bad_signature(shared: Server, path: str) -> None:
     token = signed(claims_of(shared, (await shared.newcomer()).public_id), SECRET[::-1])
     assert await refusal(shared, path, token) == (1008, "Invalid or expired token")
 
 
+@pytest.mark.promise("S2")
 @on_both_sockets
 async def test_a_wrong_algorithm(shared: Server, path: str) -> None:
     claims = claims_of(shared, (await shared.newcomer()).public_id)
@@ -117,6 +119,7 @@ async def test_a_wrong_algorithm(shared: Server, path: str) -> None:
     assert await refusal(shared, path, unsigned) == (1008, "Invalid or expired token")
 
 
+@pytest.mark.promise("S2")
 @on_both_sockets
 @pytest.mark.parametrize("claim", ["sub", "jti", "sv", "iat", "exp"])
 async def test_a_missing_claim(shared: Server, path: str, claim: str) -> None:
@@ -146,6 +149,7 @@ async def test_an_expired_api_token(shared: Server, path: str) -> None:
     assert await refusal(shared, path, text) == (1008, "Invalid or expired token")
 
 
+@pytest.mark.promise("S2")
 @on_both_sockets
 async def test_a_session_that_was_logged_out(shared: Server, path: str) -> None:
     jwt = await shared.login(Role.OPERATOR)
@@ -155,6 +159,7 @@ async def test_a_session_that_was_logged_out(shared: Server, path: str) -> None:
     assert await refusal(shared, path, jwt) == (1008, "Token has been revoked")
 
 
+@pytest.mark.promise("S2")
 @on_both_sockets
 async def test_a_session_of_before_the_password_was_changed(shared: Server, path: str) -> None:
     owner = await shared.newcomer()
@@ -195,11 +200,13 @@ async def test_every_role_may_watch_the_stream(shared: Server, role: Role) -> No
     await (await shared.stream(role)).close()
 
 
+@pytest.mark.promise("S3")
 async def test_a_viewer_may_not_send_telemetry(shared: Server) -> None:
     token = shared.plant.tokens[Role.VIEWER]
     assert await refusal(shared, TELEMETRY, token) == (1008, "Insufficient permissions")
 
 
+@pytest.mark.promise("S3")
 async def test_nothing_is_taken_from_one_who_is_refused(shared: Server) -> None:
     before = await shared.parts.storage.count()
     socket = await connect(shared, TELEMETRY, shared.plant.tokens[Role.VIEWER])
@@ -212,6 +219,7 @@ async def test_nothing_is_taken_from_one_who_is_refused(shared: Server) -> None:
 # -- origins ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("S7")
 @on_both_sockets
 @pytest.mark.parametrize("origin", ["http://evil.example.org", "null", "", "http://127.0.0.1.evil.org"])
 async def test_a_page_of_a_foreign_origin_is_refused_before_the_upgrade(shared: Server, path: str, origin: str) -> None:

@@ -39,6 +39,7 @@ async def until_held_up(server: Server, email: str, **more: str) -> list[tuple[i
     return answers
 
 
+@pytest.mark.promise("S5")
 async def test_after_some_wrong_passwords_there_are_pauses_whether_the_account_exists_or_not(serve: Serve) -> None:
     clock = ManualClock()
     server = await serve(clock=clock, auth=AUTH, server=BEHIND)
@@ -69,6 +70,7 @@ async def test_the_right_password_waits_and_then_ends_the_pauses(serve: Serve) -
     assert len(await until_held_up(server, owner.email)) == FREE + 2
 
 
+@pytest.mark.promise("S5")
 async def test_while_a_stranger_guesses_the_owner_is_let_in(serve: Serve) -> None:
     clock = ManualClock()
     server = await serve(clock=clock, auth=AUTH, server=BEHIND)
@@ -82,6 +84,7 @@ async def test_while_a_stranger_guesses_the_owner_is_let_in(serve: Serve) -> Non
     assert (await call(server, "GET", ME, owner.api_token)).status == 200
 
 
+@pytest.mark.promise("S9")
 async def test_what_the_client_says_of_its_address_changes_nothing(serve: Serve) -> None:
     server = await serve(clock=ManualClock(), auth=AUTH)
     owner = await server.newcomer(Role.VIEWER)
@@ -122,6 +125,7 @@ async def change(server: Server, somebody: Newcomer, old_password: str) -> Reply
     return await call(server, "PUT", f"{API}/users/{somebody.public_id}", somebody.jwt, json=body, headers=headers)
 
 
+@pytest.mark.promise("S5")
 async def test_a_wrong_old_password_is_a_failed_login(serve: Serve) -> None:
     clock = ManualClock()
     server = await serve(clock=clock, auth=AUTH, server=BEHIND)
@@ -139,6 +143,7 @@ async def test_a_wrong_old_password_is_a_failed_login(serve: Serve) -> None:
 # -- a flood -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("S5")
 async def test_two_hundred_logins_at_once_hold_up_nothing_else(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     server = await serve(server=BEHIND)
     controller, browser = await server.telemetry(), await server.stream()

@@ -101,6 +101,7 @@ def ways_in(token: str) -> list[str]:
     ]
 
 
+@pytest.mark.promise("S1")
 @pytest.mark.parametrize("log_format", ["text", "json"])
 async def test_a_token_comes_out_nowhere(tmp_path: Path, log_format: str) -> None:
     config, plant = await prepare(tmp_path, log_format)
@@ -152,6 +153,7 @@ idle_timeout_s = 0.5
 """
 
 
+@pytest.mark.promise("S1")
 async def test_a_secret_of_one_who_is_held_up_comes_out_nowhere(tmp_path: Path) -> None:
     """Whoever fails, or asks, too often, or too slowly."""
     config, _ = await prepare(tmp_path, "json")
@@ -229,6 +231,7 @@ SECRETS = [
 ]
 
 
+@pytest.mark.promise("S1")
 @pytest.mark.parametrize("text", SECRETS, ids=lambda text: text[:30])
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
 def test_what_looks_like_a_credential_is_scrubbed_from_messages_and_traces(
@@ -252,6 +255,7 @@ def test_scrubbing_takes_no_longer_for_text_made_to_take_long() -> None:
         assert time.perf_counter() - begin < 1.0
 
 
+@pytest.mark.promise("S10")
 async def test_a_line_break_in_a_path_begins_no_line_in_the_log(tmp_path: Path) -> None:
     config, _ = await prepare(tmp_path, "text")
     async with started("serve", "--config", config, cwd=tmp_path) as server:

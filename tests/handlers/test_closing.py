@@ -132,6 +132,7 @@ async def test_a_log_out_that_could_not_be_read_back_is_made_up_for(
     assert await ending(socket) == (1008, "Token has been revoked")
 
 
+@pytest.mark.promise("S2")
 @on_both_sockets
 async def test_logging_out_elsewhere_closes_them_too(server: Server, elsewhere: Storage, path: str) -> None:
     owner = await server.newcomer()
@@ -142,6 +143,7 @@ async def test_logging_out_elsewhere_closes_them_too(server: Server, elsewhere: 
     assert end == (1008, "Token has been revoked")
 
 
+@pytest.mark.promise("S2")
 @on_both_sockets
 async def test_a_deleted_api_token(server: Server, elsewhere: Storage, path: str) -> None:
     owner = await server.newcomer()
@@ -149,6 +151,7 @@ async def test_a_deleted_api_token(server: Server, elsewhere: Storage, path: str
     assert end == (1008, "Token has been revoked")
 
 
+@pytest.mark.promise("S2")
 @on_both_sockets
 async def test_a_changed_password(server: Server, elsewhere: Storage, path: str) -> None:
     owner = await server.newcomer()
@@ -156,6 +159,7 @@ async def test_a_changed_password(server: Server, elsewhere: Storage, path: str)
     assert end == (1008, "Token has been revoked")
 
 
+@pytest.mark.promise("S2")
 @on_both_sockets
 @pytest.mark.parametrize("credential", ["jwt", "api_token"])
 async def test_a_deleted_user(server: Server, elsewhere: Storage, path: str, credential: str) -> None:
@@ -165,6 +169,7 @@ async def test_a_deleted_user(server: Server, elsewhere: Storage, path: str, cre
     assert end == (1008, "User not found")
 
 
+@pytest.mark.promise("S3")
 @pytest.mark.parametrize("credential", ["jwt", "api_token"])
 async def test_a_lost_role(server: Server, elsewhere: Storage, credential: str) -> None:
     owner = await server.newcomer()

@@ -45,6 +45,7 @@ MALFORMED = {
 }
 
 
+@pytest.mark.promise("B11")
 @pytest.mark.parametrize("request_", MALFORMED.values(), ids=MALFORMED.keys())
 async def test_a_malformed_request_is_400_in_json_and_one_line_in_the_log(
     shared: Server, request_: bytes, caplog: pytest.LogCaptureFixture
@@ -87,6 +88,7 @@ async def test_an_expectation_that_nobody_meets_is_417_in_json(shared: Server, p
     assert answer.headers["x-request-id"]
 
 
+@pytest.mark.promise("B8")
 async def test_a_long_token_is_refused_by_us_with_its_reason(shared: Server) -> None:
     token = "x" * (MAX_LINE_BYTES - 1000)
     async with await RawSocket.open(shared.address, "/ws/datapoints/stream", token) as socket:
@@ -108,6 +110,7 @@ async def test_what_goes_wrong_before_the_application_is_500_in_json(
     assert "a fault" in caplog.text
 
 
+@pytest.mark.promise("S6")
 @pytest.mark.parametrize("said", [b"", HEAD])
 async def test_one_who_says_nothing_or_not_all_of_it_is_cut(said: bytes, tmp_path: Path) -> None:
     url, times = f"sqlite:///{tmp_path / 'test.db'}", {"idle_timeout_s": 0.2}
@@ -122,6 +125,7 @@ async def test_one_who_says_nothing_or_not_all_of_it_is_cut(said: bytes, tmp_pat
         assert await stream.receive_json(timeout=5) == {"type": "pong"}
 
 
+@pytest.mark.promise("S6")
 @pytest.mark.parametrize("path", ["/ws/datapoints/stream", "/api/v1/auth/login"])
 async def test_one_who_dribbles_the_head_is_cut(path: str, tmp_path: Path) -> None:
     url, times = f"sqlite:///{tmp_path / 'test.db'}", {"idle_timeout_s": 0.5}
@@ -133,6 +137,7 @@ async def test_one_who_dribbles_the_head_is_cut(path: str, tmp_path: Path) -> No
         assert await said_bit_by_bit(connection, b"X-A: a\r\n" * 1000) == b""
 
 
+@pytest.mark.promise("S6")
 async def test_one_who_dribbles_the_body_is_cut_with_408(tmp_path: Path) -> None:
     url, times = f"sqlite:///{tmp_path / 'test.db'}", {"body_timeout_s": 0.5}
     head = "POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n"

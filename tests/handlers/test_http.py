@@ -164,6 +164,7 @@ async def test_without_a_credential_it_is_401_and_says_which_kind_is_meant(
         assert reply.headers["WWW-Authenticate"] == "Bearer"
 
 
+@pytest.mark.promise("S2")
 @every_guarded_route
 async def test_a_bad_credential_is_401(shared: Server, method: str, path: str) -> None:
     for token in ("nonsense", "wm_nonsense", "x" * 9_000):
@@ -184,6 +185,7 @@ async def test_the_query_bears_no_credential_over_http(shared: Server, method: s
     assert (await call(shared, method, f"{path}?token={operator(shared)}")).status == 401
 
 
+@pytest.mark.promise("S3")
 @pytest.mark.parametrize(("method", "path", "needs"), GUARDED)
 @pytest.mark.parametrize("role", Role)
 async def test_each_route_asks_for_its_role(shared: Server, method: str, path: str, needs: Role, role: Role) -> None:
@@ -199,6 +201,7 @@ async def test_the_scheme_is_written_in_any_case(shared: Server, scheme: str) ->
     assert (await call(shared, "GET", ME, headers={"Authorization": f"{scheme} {viewer(shared)}"})).status == 200
 
 
+@pytest.mark.promise("S3")
 async def test_first_who_it_is_then_the_role_then_the_body(shared: Server) -> None:
     for method, path, needs in GUARDED:
         if method not in {"POST", "PUT"} or path in {LOGOUT, f"{API}/experiments/{NOBODY}/stop"}:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.handlers.conftest import Serve
 from tests.handlers.rest import API
 from tests.handlers.test_http import BATCH, DATAPOINTS, EVENTS, LATEST, LOGIN, LOGOUT, ME, ROUTES
@@ -25,6 +27,7 @@ async def draw(server: Server, **headers: str) -> int:
     return 2 * MANY
 
 
+@pytest.mark.promise("S6")
 async def test_one_who_asks_too_often_is_told_when_to_come_again(serve: Serve) -> None:
     server = await serve(server={"requests_per_minute": MANY})
     assert MANY <= await draw(server) < 2 * MANY
@@ -52,6 +55,7 @@ async def test_readings_health_and_who_one_is_do_not_count(serve: Serve) -> None
         assert (await call(server, "POST", DATAPOINTS, token, json=server.reading())).status == 201
 
 
+@pytest.mark.promise("S9")
 async def test_each_client_behind_a_trusted_proxy_is_counted_alone(serve: Serve) -> None:
     server = await serve(server={"requests_per_minute": MANY, "trusted_proxies": ["127.0.0.1"]})
     client = {"X-Forwarded-For": "203.0.113.1, 198.51.100.1"}
@@ -61,6 +65,7 @@ async def test_each_client_behind_a_trusted_proxy_is_counted_alone(serve: Serve)
     assert (await call(server, "GET", EVENTS)).status == 401
 
 
+@pytest.mark.promise("S9")
 async def test_without_one_nobody_can_say_to_be_somebody_else(serve: Serve) -> None:
     server = await serve(server={"requests_per_minute": MANY})
     await draw(server)

@@ -40,6 +40,7 @@ async def let_in(server: Server, path: str, token: str, address: str = "192.0.2.
     return socket
 
 
+@pytest.mark.promise("S6")
 async def test_one_address_has_so_many_sockets_of_both_kinds(serve: Serve) -> None:
     server = await serve(server={**PROXY, "max_connections_per_address": 2})
     token, other = server.plant.tokens[Role.OPERATOR], server.plant.tokens[Role.ADMIN]
@@ -50,6 +51,7 @@ async def test_one_address_has_so_many_sockets_of_both_kinds(serve: Serve) -> No
     assert not any(socket.closed for socket in held)
 
 
+@pytest.mark.promise("S6")
 async def test_one_user_has_so_many_sockets_by_whatever_token_and_from_wherever(serve: Serve) -> None:
     server = await serve(server={**PROXY, "max_connections_per_user": 2})
     owner = await server.newcomer()
@@ -63,6 +65,7 @@ async def test_one_user_has_so_many_sockets_by_whatever_token_and_from_wherever(
     assert not any(socket.closed for socket in held)
 
 
+@pytest.mark.promise("S6")
 async def test_those_who_are_refused_have_no_place(serve: Serve) -> None:
     """However many knock with tokens that are no good, and stay: their places are others'."""
     limits = {"max_connections": 1, "max_connections_per_address": 1, "close_timeout_s": 30.0, "max_refused": 3}
@@ -132,6 +135,7 @@ ENDS: list[Ending] = [
 ]
 
 
+@pytest.mark.promise("S6")
 @pytest.mark.parametrize("path", SOCKETS)
 async def test_a_place_is_given_back_whatever_way_a_socket_ends(serve: Serve, path: str) -> None:
     server = await serve(server={"max_connections": 1, "close_timeout_s": 0.3})

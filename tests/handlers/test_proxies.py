@@ -30,12 +30,14 @@ def test_without_a_proxy_the_peer_is_the_client() -> None:
     assert client(NGINX) == NGINX
 
 
+@pytest.mark.promise("S9")
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded"])
 def test_one_who_is_no_proxy_of_ours_is_not_believed(header: str) -> None:
     assert client("192.0.2.7", (header, "198.51.100.1")) == "192.0.2.7"
     assert client(NGINX, (header, "198.51.100.1"), proxies=Proxies([])) == NGINX
 
 
+@pytest.mark.promise("S9")
 @pytest.mark.parametrize(
     ("values", "found"),
     [
@@ -91,6 +93,7 @@ def test_a_peer_without_an_address_is_one_client(peer: str) -> None:
     assert client(peer, *forwarded("198.51.100.1")) == ""
 
 
+@pytest.mark.promise("S9")
 @given(st.lists(st.text(alphabet=",. :%/fF0179ax\u0660\u00b2", max_size=40), max_size=3))
 def test_whatever_is_said_somebody_is_counted(values: list[str]) -> None:
     assert client(NGINX, *forwarded(*values))

@@ -51,6 +51,7 @@ async def another_instance(server: Server) -> tuple[str, str]:
 # -- routes ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("S3")
 @pytest.mark.parametrize("scope", Scope)
 async def test_each_route_is_open_to_the_tokens_of_its_scopes(shared: Server, scope: Scope) -> None:
     text = await token(shared, scope)
@@ -70,6 +71,7 @@ async def test_each_route_is_open_to_the_tokens_of_its_scopes(shared: Server, sc
         assert (reply.status, reply.detail) == (403, INSUFFICIENT)
 
 
+@pytest.mark.promise("S3")
 async def test_a_scope_gives_nothing_that_the_owner_has_not(shared: Server) -> None:
     reading, sending = [await token(shared, scope, Role.VIEWER) for scope in (Scope.READ, Scope.INGEST)]
     assert (await call(shared, "GET", f"{API}/webhooks", reading)).status == 403
@@ -92,6 +94,7 @@ async def test_the_document_says_which_tokens_each_route_is_open_to(shared: Serv
 # -- sockets ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("S3")
 async def test_each_socket_is_open_to_the_tokens_of_its_scope(shared: Server) -> None:
     opened_by = {TELEMETRY: {Scope.INGEST, Scope.FULL}, STREAM: {Scope.READ, Scope.FULL}}
     for path in SOCKETS:
@@ -149,6 +152,7 @@ async def test_a_live_socket_ends_when_its_token_is_bound_to_something_else(serv
 # -- bound to a plugin instance --------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("S3")
 @alone
 async def test_a_bound_token_sends_the_readings_of_its_plugin_instance_alone(server: Server) -> None:
     plugin, event = await another_instance(server)

@@ -71,6 +71,7 @@ async def test_more_fields_are_ignored(shared: Server) -> None:
     assert (await login(shared, shared.plant.emails[Role.ADMIN], remember=True)).status == 200
 
 
+@pytest.mark.promise("S5")
 @pytest.mark.parametrize("password", ["wrong", PASSWORD.upper(), f"{PASSWORD} ", "\x00", "ü" * 100, "x" * 1024])
 async def test_a_wrong_pair_is_401(shared: Server, password: str) -> None:
     for email in (shared.plant.emails[Role.ADMIN], "nobody@example.org"):
@@ -79,6 +80,7 @@ async def test_a_wrong_pair_is_401(shared: Server, password: str) -> None:
         assert "WWW-Authenticate" not in reply.headers
 
 
+@pytest.mark.promise("S5")
 async def test_an_unknown_user_costs_a_hash_as_a_known_one_does(
     shared: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ async def test_a_token_is_made_used_shown_and_removed(shared: Server, slash: str
     assert (reply.status, reply.detail) == (404, f"there is no token {made['public_id']}")
 
 
+@pytest.mark.promise("S1")
 async def test_the_text_of_a_token_is_kept_nowhere(shared: Server) -> None:
     me = await shared.newcomer()
     text = (await by(shared, me, "POST", TOKENS, {"name": "a"})).body["token"]
@@ -95,6 +96,7 @@ async def test_one_removes_ones_own_tokens_and_an_administrator_any(shared: Serv
     assert (await call(shared, "GET", f"{API}/auth/me", other.api_token)).status == 401
 
 
+@pytest.mark.promise("S3")
 @pytest.mark.parametrize("role", Role)
 async def test_a_token_makes_and_removes_no_tokens_whoever_it_belongs_to(shared: Server, role: Role) -> None:
     token = shared.plant.tokens[role]

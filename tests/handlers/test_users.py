@@ -121,6 +121,7 @@ async def test_any_password_of_that_length_lets_in(shared: Server, password: str
 # -- oneself and others ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("S3")
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
 async def test_one_changes_oneself_and_nobody_else(shared: Server, role: Role) -> None:
     me, other = await shared.newcomer(role), await shared.newcomer(Role.VIEWER)
@@ -133,6 +134,7 @@ async def test_one_changes_oneself_and_nobody_else(shared: Server, role: Role) -
     assert (await shown(shared, USERS, other.public_id))["username"] == other.email
 
 
+@pytest.mark.promise("S3")
 async def test_nobody_gives_oneself_a_role(shared: Server) -> None:
     me = await shared.newcomer(Role.OPERATOR)
     for role in ("admin", "operator", "viewer"):

@@ -108,6 +108,7 @@ def refused_at_once(answer: Answer) -> bool:
     return answer.status is None and any(word in answer.error for word in words)
 
 
+@pytest.mark.promise("S4")
 @pytest.mark.usefixtures("system")
 @pytest.mark.parametrize("spelling", [*SPELLINGS, *HOSTS])
 async def test_no_spelling_of_a_private_address_is_connected_to(spelling: str) -> None:
@@ -131,6 +132,7 @@ async def test_the_same_receivers_are_reached_when_their_networks_are_allowed(ho
         assert await four.hits() + await six.hits() == 1
 
 
+@pytest.mark.promise("S4")
 @pytest.mark.parametrize("addresses", [["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"], ["::1", "127.0.0.2"]])
 async def test_of_the_addresses_of_a_name_only_those_that_may_be_are_connected_to(
     addresses: list[str], system: System
@@ -155,6 +157,7 @@ async def test_that_the_permitted_address_is_dead_makes_no_other_one_permitted(s
         assert await private.hits() == 0
 
 
+@pytest.mark.promise("S4")
 async def test_a_name_that_changes_its_mind_is_judged_by_what_it_says_now(system: System) -> None:
     """DNS rebinding: first an address that may be, and a private one as soon as anybody asks again."""
     async with (
@@ -177,6 +180,7 @@ async def test_a_name_is_asked_once_for_each_connection_so_nothing_can_change_in
     assert system.asked == ["localhost"]
 
 
+@pytest.mark.promise("S4")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("where", ["http://127.0.0.1:{}/", "//127.0.0.1:{}/", "http://127.0.0.2:{}/"])
 async def test_a_redirect_is_a_failure_and_leads_nowhere(status: int, where: str) -> None:
@@ -190,6 +194,7 @@ async def test_a_redirect_is_a_failure_and_leads_nowhere(status: int, where: str
     assert (answer.status, answer.error) == (status, f"HTTP {status}")
 
 
+@pytest.mark.promise("S4")
 async def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     async with listening(OK) as proxy, listening(OK, host="127.0.0.2") as receiver:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):

@@ -98,6 +98,7 @@ def guard(*networks: str) -> AddressGuard:
     return AddressGuard([ip_network(network) for network in networks])
 
 
+@pytest.mark.promise("S4")
 @pytest.mark.parametrize(("address", "kind"), REFUSED.items())
 def test_what_is_not_on_the_open_internet_is_refused_with_its_kind_and_the_setting(address: str, kind: str) -> None:
     assert NONE_ALLOWED.refusal(address) == (
@@ -128,6 +129,7 @@ def test_nothing_gets_through_of_which_this_python_knows_that_it_is_not_global(
     assert not told or NONE_ALLOWED.refusal(str(address)) is not None
 
 
+@pytest.mark.promise("S4")
 @given(st.ip_addresses(v=4), st.sampled_from(["::ffff:{}", "64:ff9b::{}", "::{}", "2002:{:04x}:{:04x}::1"]))
 def test_no_ipv4_address_gets_through_inside_an_ipv6_address(address: IPv4Address, form: str) -> None:
     number = int(address)
