@@ -24,12 +24,12 @@ def batch(rows: int = 1, batch_id: str | None = None, user_id: int = 1) -> Batch
     return Batch(None, user_id, 0, readings=[Reading(EVENTS["a"], 0, 0.0, None)] * rows, batch_id=batch_id)
 
 
-def new_queue() -> RowQueue:
-    return RowQueue(LIMIT, TIMEOUT_S)
+def new_queue(dropped: list[Batch] | None = None) -> RowQueue:
+    return RowQueue(LIMIT, TIMEOUT_S, ([] if dropped is None else dropped).append)
 
 
-async def full_queue() -> tuple[RowQueue, Batch]:
-    queue, held = new_queue(), batch(LIMIT)
+async def full_queue(dropped: list[Batch] | None = None) -> tuple[RowQueue, Batch]:
+    queue, held = new_queue(dropped), batch(LIMIT)
     await queue.put(held)
     return queue, held
 
@@ -326,6 +326,45 @@ async def test_what_is_abandoned_is_handed_back() -> None:
     assert (queue.abandon(), queue.rows, await queue.take(10)) == ([held], 0, [])
 
 
+@virtual_time
+async def test_each_batch_that_nobody_will_commit_is_told_once() -> None:
+    dropped: list[Batch] = []
+    queue, held = await full_queue(dropped)
+    gone, late, refused, withdrawn, left, after = (batch() for _ in range(6))
+    senders = [asyncio.create_task(queue.put(one)) for one in (gone, late)]
+    await settle()
+    senders[0].cancel()
+    await asyncio.gather(*senders, return_exceptions=True)
+    with pytest.raises(Overloaded):
+        await queue.put(refused)
+    queue.done(await queue.take(100))
+    for one in (withdrawn, left):
+        await queue.put(one)
+    queue.withdraw(withdrawn)
+    queue.close()
+    queue.abandon()
+    with pytest.raises(ShuttingDown):
+        await queue.put(after)
+    assert dropped == [gone, late, refused, withdrawn, left, after]
+    assert held not in dropped
+
+
+@virtual_time
+async def test_so_is_one_whose_sender_gave_up_in_the_moment_of_its_turn() -> None:
+    dropped: list[Batch] = []
+    for ended_by in ("room", "close"):
+        queue, _ = await full_queue(dropped)
+        sender = asyncio.create_task(queue.put(batch()))
+        await settle()
+        sender.cancel()
+        if ended_by == "room":
+            queue.done(await queue.take(100))
+        else:
+            queue.close()
+        await settle()
+    assert len(dropped) == len(set(map(id, dropped))) == 2
+
+
 # -- whatever happens ------------------------------------------------------------------------------------------------
 
 
@@ -335,8 +374,9 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = SkippingLoop()
-        self.queue = new_queue()
-        self.made = 0
+        self.dropped: list[Batch] = []
+        self.queue = new_queue(self.dropped)
+        self.made = self.stored = 0
         self.sent: dict[asyncio.Task[None], Batch] = {}
         self.labels: dict[int, int] = {}
         self.queued: list[Batch] = []
@@ -397,6 +437,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def done(self) -> None:
         self.room_at = self.loop.time()
+        self.stored += len(self.taken)
         self.loop.call_soon(self.queue.done, self.taken)
         self.taken = []
         self.turn()
@@ -426,6 +467,12 @@ class QueueMachine(RuleBasedStateMachine):
         held = [*self.queued, *self.taken]
         assert self.queue.rows == sum(one.cost for one in held)
         assert self.queue.rows <= LIMIT or len(held) == 1
+
+    @invariant()
+    def what_is_not_there_and_not_stored_was_dropped_once(self) -> None:
+        there = len(self.sent) + len(self.queued) + len(self.taken)
+        assert self.made == self.stored + there + len(self.dropped)
+        assert len(set(map(id, self.dropped))) == len(self.dropped)
 
     @invariant()
     def nobody_waits_where_there_is_room_or_for_too_long(self) -> None:

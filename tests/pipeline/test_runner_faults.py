@@ -41,7 +41,7 @@ async def test_of_a_merged_commit_only_the_offender_is_refused() -> None:
         outcomes = [await rig.answer(batch) for batch in batches]
     assert outcomes == [Refused(REFUSED, retry=False) if number == 5 else stored(1) for number in range(9)]
     assert rig.storage.rows == [("b", 0.0), *(("a", float(number)) for number in range(9) if number != 5)]
-    assert rig.counted("batches_refused") == 1
+    assert (rig.counted("batches_refused"), rig.counted("readings_refused")) == (1, 1)
 
 
 @virtual_time
@@ -309,6 +309,7 @@ async def test_a_full_queue_refuses_after_its_time_and_recovers() -> None:
         rig.storage.release()
         assert [await rig.answer(batch) for batch in kept] == [stored(1)] * 3
         assert await rig.ask(("a", 4)) == stored(1)
+        assert rig.counted("readings_refused") == 1
         assert rig.pipeline.healthy
 
 
@@ -323,6 +324,7 @@ async def test_a_batch_can_be_withdrawn_until_it_is_being_committed() -> None:
         rig.storage.release()
         await rig.answer(taken)
     assert (rig.storage.rows, rig.answers_to(waiting)) == ([("a", 1.0)], [])
+    assert rig.counted("readings_refused") == 1
 
 
 # -- the unexpected --------------------------------------------------------------------------------------------------
@@ -383,6 +385,7 @@ async def test_an_identity_used_again_with_other_contents_is_refused_for_good() 
         await rig.ask(("a", 1), batch_id="x")
         assert await rig.ask(("a", 2), batch_id="x") == Refused(REUSED, retry=False)
     assert rig.storage.rows == [("a", 1.0)]
+    assert rig.counted("readings_refused") == 1
 
 
 @virtual_time

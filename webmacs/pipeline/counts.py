@@ -9,7 +9,7 @@ from typing import Final
 
 from webmacs.clock import Clock
 from webmacs.metrics import Metrics
-from webmacs.pipeline.base import Stage, Stored
+from webmacs.pipeline.base import Batch, Stage, Stored
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ class Counts:
         self._stored = metrics.counter("readings_stored", "Readings committed")
         self._invalid = metrics.counter("readings_invalid", "Items that were not valid readings")
         self._unlinked = metrics.counter("readings_unlinked", "Readings of events that nothing is linked to")
+        self._dropped = metrics.counter("readings_refused", "Readings of batches that were not stored")
         self._skewed = metrics.counter("readings_skewed", "Readings whose own time could not be believed")
 
     def stored(self, outcome: Stored) -> None:
@@ -32,6 +33,15 @@ class Counts:
         self._invalid.add(outcome.invalid)
         self._unlinked.add(outcome.unlinked)
         self._skewed.add(outcome.skewed)
+
+    def drop(self, batch: Batch) -> None:
+        """A batch has passed the gates, and nobody will store it."""
+        self._dropped.add(len(batch.readings))
+
+    def refuse(self, batch: Batch) -> None:
+        """A batch that the storage does not take."""
+        self.refused.add()
+        self.drop(batch)
 
 
 class Failures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from webmacs.errors import Overloaded, ShuttingDown
@@ -19,11 +19,14 @@ class RowQueue:
     Senders wait for room in the order they came, which stops their receive loops and so pushes back over TCP. When
     no room has come for `overload_timeout_s`, those that wait are refused, and so are all that come, at once, until
     there is room again: a sender that is not read for long would be dropped by its own heartbeats.
+
+    `dropped` hears of every batch that came and that nobody will commit, whatever the reason, once.
     """
 
-    def __init__(self, limit: int, overload_timeout_s: float) -> None:
+    def __init__(self, limit: int, overload_timeout_s: float, dropped: Callable[[Batch], None]) -> None:
         self._limit = limit
         self._timeout_s = overload_timeout_s
+        self._dropped = dropped
         self._batches: deque[Batch] = deque()
         self._waiting: dict[asyncio.Future[None], Batch] = {}
         self._taker: asyncio.Future[None] | None = None
@@ -41,12 +44,14 @@ class RowQueue:
 
         """
         if self._closed:
+            self._dropped(batch)
             raise ShuttingDown(NOT_STORED)
         batch.cost = len(batch.readings) or 1
         if not self._waiting and self._fits(batch):
             self._add(batch)
             return
         if self.overloaded:
+            self._dropped(batch)
             raise Overloaded(NOT_STORED)
         if self._overflow is None:
             self._overflow = asyncio.get_running_loop().call_later(self._timeout_s, self._give_up)
@@ -56,6 +61,7 @@ class RowQueue:
             await turn
         except asyncio.CancelledError:
             if self._waiting.pop(turn, None):
+                self._dropped(batch)
                 self._admit()  # it may have been what those behind it waited for
                 if not self._waiting:
                     self._calm()
@@ -97,6 +103,7 @@ class RowQueue:
         if batch not in self._batches:
             return False
         self._batches.remove(batch)
+        self._dropped(batch)
         self.done([batch])
         return True
 
@@ -112,6 +119,8 @@ class RowQueue:
         left = list(self._batches)
         self._batches.clear()
         self.rows -= sum(batch.cost for batch in left)
+        for batch in left:
+            self._dropped(batch)
         return left
 
     def _fits(self, batch: Batch) -> bool:
@@ -129,7 +138,9 @@ class RowQueue:
             if not cancelled and not self._fits(batch):
                 return
             del self._waiting[turn]
-            if not cancelled:
+            if cancelled:
+                self._dropped(batch)
+            else:
                 self._add(batch)
                 turn.set_result(None)
 
@@ -150,6 +161,7 @@ class RowQueue:
 
     def _refuse(self, error: type[Overloaded]) -> None:
         waiting, self._waiting = self._waiting, {}
-        for turn in waiting:
+        for turn, batch in waiting.items():
+            self._dropped(batch)
             if not turn.done():
                 turn.set_exception(error(NOT_STORED))

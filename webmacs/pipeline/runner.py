@@ -44,7 +44,7 @@ class Pipeline:
         self._seq = 0
         self._retry = Retry(limits.max_retry_delay_s, context.metrics)
         self._counts, self._failures = Counts(context.metrics), Failures(context.metrics, context.clock)
-        self._queue = RowQueue(limits.queue_rows, limits.overload_timeout_s)
+        self._queue = RowQueue(limits.queue_rows, limits.overload_timeout_s, self._counts.drop)
         context.metrics.gauge("queue_rows", "Rows that wait to be committed", lambda: self._queue.rows)
         self._listeners = [
             Listener(stage, limits.observer_queue_rows, limits.observer_deadline_s, context.metrics, self._failures)
@@ -128,7 +128,7 @@ class Pipeline:
             if not record:
                 new.append(batch)
             elif record.digest != batch.digest:
-                batch.settle(Refused(REUSED, retry=False))
+                self._refuse([batch], REUSED)
             else:
                 batch.settle(Stored(record.accepted, record.invalid, record.unlinked, record.skewed, duplicate=True))
         return new
@@ -194,6 +194,6 @@ class Pipeline:
             for listener in self._listeners:
                 listener.tell(committed)
 
-    def _refuse(self, batches: Sequence[Batch]) -> None:
-        for batch in batches:
-            self._counts.refused.add(batch.settle(Refused(REFUSED, retry=False)))
+    def _refuse(self, batches: Sequence[Batch], why: str = REFUSED) -> None:
+        for batch in [batch for batch in batches if batch.settle(Refused(why, retry=False))]:
+            self._counts.refuse(batch)
