@@ -83,12 +83,14 @@ async def test_a_header_that_bears_nothing(shared: Server, path: str, header: st
     assert await refusal(shared, path, headers={"Authorization": header}) == (1008, "Authentication required")
 
 
+@pytest.mark.promise("B8")
 @on_both_sockets
 @pytest.mark.parametrize("token", ["nonsense", "a.b.c", "wm_unknown", "x" * 9_000, "wm_" + "x" * 9_000, "\x00", "ü"])
 async def test_a_token_that_is_not_ours(shared: Server, path: str, token: str) -> None:
     assert await refusal(shared, path, token) == (1008, "Invalid or expired token")
 
 
+@pytest.mark.promise("B8")
 @on_both_sockets
 @pytest.mark.parametrize("spelling", ["%ED%A0%80", "%FF%FE", "%00", "%", "wm_%ED%A0%80", "%F0%9F"])
 async def test_a_token_that_is_no_text(shared: Server, path: str, spelling: str) -> None:
@@ -97,6 +99,7 @@ async def test_a_token_that_is_no_text(shared: Server, path: str, spelling: str)
         assert await raw.closing() == (1008, "Invalid or expired token")
 
 
+@pytest.mark.promise("B8")
 @on_both_sockets
 async def test_a_header_that_is_no_text(shared: Server, path: str) -> None:
     async with await RawSocket.connect(shared.address) as raw:
@@ -104,6 +107,7 @@ async def test_a_header_that_is_no_text(shared: Server, path: str) -> None:
         assert await raw.closing() == (1008, "Invalid or expired token")
 
 
+@pytest.mark.promise("B8")
 @pytest.mark.promise("S2")
 @on_both_sockets
 async def test_a_bad_signature(shared: Server, path: str) -> None:
@@ -111,6 +115,7 @@ async def test_a_bad_signature(shared: Server, path: str) -> None:
     assert await refusal(shared, path, token) == (1008, "Invalid or expired token")
 
 
+@pytest.mark.promise("B8")
 @pytest.mark.promise("S2")
 @on_both_sockets
 async def test_a_wrong_algorithm(shared: Server, path: str) -> None:
@@ -119,6 +124,7 @@ async def test_a_wrong_algorithm(shared: Server, path: str) -> None:
     assert await refusal(shared, path, unsigned) == (1008, "Invalid or expired token")
 
 
+@pytest.mark.promise("B8")
 @pytest.mark.promise("S2")
 @on_both_sockets
 @pytest.mark.parametrize("claim", ["sub", "jti", "sv", "iat", "exp"])
@@ -127,6 +133,7 @@ async def test_a_missing_claim(shared: Server, path: str, claim: str) -> None:
     assert await refusal(shared, path, signed(claims)) == (1008, "Invalid or expired token")
 
 
+@pytest.mark.promise("B8")
 @on_both_sockets
 @pytest.mark.parametrize("exp", [0, 1, 1e308])
 async def test_an_expired_jwt_and_one_that_never_would(shared: Server, path: str, exp: float) -> None:
@@ -168,6 +175,7 @@ async def test_a_session_of_before_the_password_was_changed(shared: Server, path
     assert await refusal(shared, path, owner.jwt) == (1008, "Token has been revoked")
 
 
+@pytest.mark.promise("B8")
 @on_both_sockets
 async def test_a_user_who_was_deleted_after_the_token_was_issued(shared: Server, path: str) -> None:
     owner = await shared.newcomer()

@@ -259,6 +259,7 @@ BROKEN_JSON = [b"", b"{", b"nonsense", b"{} {}", b"\xff\xfe", b"\xef\xbb\xbf{}",
 with_a_body = pytest.mark.parametrize("path", BODIES)
 
 
+@pytest.mark.promise("B10")
 @with_a_body
 @pytest.mark.parametrize("body", [*BROKEN_JSON, b'{"value": ' + b"9" * 5_000 + b"}", '{"a": 1}'.encode("utf-16")])
 async def test_broken_json_is_422(shared: Server, path: str, body: bytes) -> None:
@@ -266,6 +267,7 @@ async def test_broken_json_is_422(shared: Server, path: str, body: bytes) -> Non
     assert (reply.status, reply.detail) == (422, "Invalid JSON")
 
 
+@pytest.mark.promise("B10")
 @with_a_body
 @pytest.mark.parametrize("body", [[], [1], "text", 1, None, True])
 async def test_json_that_is_no_object_is_422(shared: Server, path: str, body: object) -> None:
@@ -298,6 +300,7 @@ async def test_json_may_say_its_charset(shared: Server, content_type: str) -> No
     assert reply.status == 201
 
 
+@pytest.mark.promise("B10")
 @with_a_body
 async def test_a_body_of_ten_megabytes_is_413(shared: Server, path: str) -> None:
     body = io.BytesIO(b'{"a": "' + b"x" * 10_000_000 + b'"}')
@@ -305,6 +308,7 @@ async def test_a_body_of_ten_megabytes_is_413(shared: Server, path: str) -> None
     assert (reply.status, reply.detail) == (413, "Request Entity Too Large")
 
 
+@pytest.mark.promise("B10")
 @with_a_body
 async def test_a_body_that_inflates_is_413(shared: Server, path: str) -> None:
     body = zlib.compress(b" " * 10_000_000, 9)
@@ -399,6 +403,7 @@ async def test_events_come_in_pages_the_oldest_first(shared: Server) -> None:
 BAD_PAGES = ["page=0", "page=-1", "page=x", "page=", "page=1.5", "page=99999999999999999999", "page=%00", "page=%C2%B2"]
 
 
+@pytest.mark.promise("B10")
 @pytest.mark.parametrize("query", [*BAD_PAGES, "page_size=0", "page_size=101", "page_size=1e1"])
 async def test_a_page_that_cannot_be_is_422(shared: Server, query: str) -> None:
     reply = await call(shared, "GET", f"{EVENTS}?{query}", viewer(shared))
@@ -406,6 +411,7 @@ async def test_a_page_that_cannot_be_is_422(shared: Server, query: str) -> None:
     assert re.match(r"page(_size)?: must be a whole number from 1 to \d+", reply.detail)
 
 
+@pytest.mark.promise("B10")
 async def test_a_huge_page_is_empty(shared: Server) -> None:
     reply = await call(shared, "GET", f"{EVENTS}?page=2147483648&page_size=100", viewer(shared))
     assert (reply.status, reply.body["data"]) == (200, [])

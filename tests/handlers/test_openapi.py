@@ -156,6 +156,7 @@ def api(subject: Subject) -> Any:
     return schemathesis.openapi.from_dict(requests.get(f"{subject.address}/openapi.json", timeout=10).json())
 
 
+@pytest.mark.promise("B10")
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=briefly)
 def test_every_answer_is_as_the_document_says(subject: Subject, api: Any, method: str, path: str) -> None:
     operation = api[path][method]

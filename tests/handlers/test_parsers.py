@@ -120,6 +120,7 @@ def check(batch: Batch) -> None:
         batch.batch_id.encode()
 
 
+@pytest.mark.promise("B2")
 @given(texts)
 @example('{"datapoints":' * 5_000)
 @example("[" * 100_000)
@@ -179,6 +180,7 @@ def test_both_ways_of_judging_a_message_come_to_the_same(text: str) -> None:
         assert outcome(text) == quick
 
 
+@pytest.mark.promise("B1")
 @given(numbers)
 def test_every_number_is_read_to_the_last_bit(number: str) -> None:
     try:
