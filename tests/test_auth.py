@@ -6,6 +6,8 @@ import asyncio
 import base64
 import contextlib
 import json
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,6 +25,7 @@ from tests.wire import GONE
 from webmacs.auth import (
     API_TOKEN_PREFIX,
     AUTHENTICATION_REQUIRED,
+    HASHING_NICENESS,
     INSUFFICIENT,
     INVALID_OR_EXPIRED,
     MAX_TIME_S,
@@ -562,6 +565,15 @@ async def test_hashing_takes_the_threads_it_was_given_and_no_more(
     assert [thread.name for thread in threading.enumerate() if thread not in before] == ["passwords_0"]
     counted.held.set()
     await asyncio.gather(*waiting)
+
+
+@pytest.mark.promise("S5")
+async def test_hashing_gives_way_to_the_loop(passwords: Passwords) -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    given_way = HASHING_NICENESS if sys.platform == "linux" else 0  # elsewhere a thread has no priority of its own
+    assert await passwords._in_turn(niceness) == niceness() + given_way
 
 
 async def test_closing_waits_for_nobody_and_those_whose_turn_has_not_come_are_not_hashed_any_more(
