@@ -15,7 +15,7 @@ from tests.storage.rows import SECOND, T0, new_webhook, snapshot
 from webmacs import experiments
 from webmacs.errors import Conflict, InvalidRows, NotFound
 from webmacs.extensions import load_storage
-from webmacs.model import Experiment, Role, Write
+from webmacs.model import Actor, Experiment, Role, Write
 from webmacs.storage import accounts
 from webmacs.storage.base import Row, Storage
 
@@ -194,12 +194,12 @@ async def test_who_comes_second_because_the_first_has_not_committed_yet_tells_no
     public_id = await experiments.start(storage, name="Run", now_us=T0)
     write, seen, go = storage.write, list[int](), asyncio.Event()
 
-    async def wait_for_the_other(*writes: Write) -> int:
+    async def wait_for_the_other(*writes: Write, actor: Actor | None = None) -> int:
         seen.append(len(writes))
         if len(seen) == 2:
             go.set()
         await go.wait()
-        return await write(*writes)
+        return await write(*writes, actor=actor)
 
     monkeypatch.setattr(storage, "write", wait_for_the_other)
     await asyncio.gather(*(experiments.stop(storage, public_id, now_us=T0 + at) for at in (5, 6)))

@@ -17,6 +17,7 @@ from webmacs.config import Settings
 from webmacs.errors import Conflict, StorageError, StorageUnavailable
 from webmacs.extensions import find_plugins, load_stages, load_storage
 from webmacs.handlers.apidocs import DocumentRoutes
+from webmacs.handlers.audit import AuditRoutes
 from webmacs.handlers.auth import AuthRoutes
 from webmacs.handlers.channels import ChannelRoutes
 from webmacs.handlers.dashboards import DashboardRoutes
@@ -25,7 +26,7 @@ from webmacs.handlers.events import EventRoutes
 from webmacs.handlers.experiments import ExperimentRoutes
 from webmacs.handlers.health import HealthRoutes
 from webmacs.handlers.history import HistoryRoutes
-from webmacs.handlers.http import Routes, errors_as_json, mark
+from webmacs.handlers.http import Resource, Routes, errors_as_json, mark
 from webmacs.handlers.limits import RequestLimit
 from webmacs.handlers.logging import LogRoutes
 from webmacs.handlers.plugins import PluginRoutes
@@ -47,6 +48,7 @@ from webmacs.metrics import Metrics
 from webmacs.model import Write
 from webmacs.pipeline.base import Recorder, Stage, StageContext
 from webmacs.pipeline.runner import Pipeline
+from webmacs.pipeline.setpoints import Setpoints
 from webmacs.secret import secret_key
 from webmacs.sessions import SessionGuard
 from webmacs.storage import copying, records
@@ -102,7 +104,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     uses = Uses(storage)
     auth = Authenticator(catalog, secret_key(settings), clock, settings.auth.token_lifetime_s, uses.used)
     passwords = Passwords(settings.auth.hashing_threads, settings.auth.max_pending_logins)
-    stages = load_stages(settings)
+    stages = _with_setpoints(load_stages(settings))
     outbox = Outbox()
     logger = logging.getLogger("webmacs.stages")
     context = StageContext(clock, catalog, latest, hub, metrics, outbox, settings.pipeline, logger)
@@ -138,28 +140,39 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     routes.add_socket("/ws/controller/telemetry", telemetry.handle)
     routes.add_socket("/ws/datapoints/stream", stream.handle)
     logins = Logins(settings.auth, clock, metrics)
-    AuthRoutes(auth, passwords, logins, proxies, storage, catalog, clock).register(routes)
-    DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline).register(routes)
-    HistoryRoutes(storage, catalog, latest, clock, settings.storage).register(routes)
-    EventRoutes(storage, catalog, clock).register(routes)
-    ExperimentRoutes(storage, catalog, outbox, clock).register(routes)
-    PluginRoutes(storage, catalog, latest, find_plugins(), clock, settings.plugins.quiet_s).register(routes)
-    ChannelRoutes(storage, catalog, clock).register(routes)
-    RuleRoutes(storage, catalog, clock).register(routes)
-    WebhookRoutes(storage, catalog, clock).register(routes)
-    DashboardRoutes(storage, catalog, clock).register(routes)
-    UserRoutes(storage, catalog, passwords, logins, proxies, clock).register(routes)
-    TokenRoutes(storage, catalog, uses, clock).register(routes)
-    LogRoutes(storage, catalog, clock).register(routes)
-    UnofferedRoutes().register(routes)
-    HealthRoutes(health, latest, metrics).register(routes)
-    DocumentRoutes().register(routes)
+    resources: tuple[Resource, ...] = (
+        AuthRoutes(auth, passwords, logins, proxies, storage, catalog, clock),
+        DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline),
+        HistoryRoutes(storage, catalog, latest, clock, settings.storage),
+        EventRoutes(storage, catalog, clock),
+        ExperimentRoutes(storage, catalog, outbox, clock),
+        PluginRoutes(storage, catalog, latest, find_plugins(), clock, settings.plugins.quiet_s),
+        ChannelRoutes(storage, catalog, clock),
+        RuleRoutes(storage, catalog, clock),
+        WebhookRoutes(storage, catalog, clock),
+        DashboardRoutes(storage, catalog, clock),
+        UserRoutes(storage, catalog, passwords, logins, proxies, clock),
+        TokenRoutes(storage, catalog, uses, clock),
+        LogRoutes(storage, catalog, clock),
+        AuditRoutes(storage),
+        UnofferedRoutes(),
+        HealthRoutes(health, latest, metrics),
+        DocumentRoutes(),
+    )
+    for resource in resources:
+        resource.register(routes)
 
     app.cleanup_ctx.append(_storage)
     app.cleanup_ctx.append(_pipeline)
     app.cleanup_ctx.append(_background)
     app.on_shutdown.append(_say_goodbye)
     return app
+
+
+def _with_setpoints(stages: list[Stage]) -> list[Stage]:
+    """The stages, and what nobody may leave out: who gave an actuator which value, right after the readings."""
+    behind = next(place for place, stage in enumerate(stages, 1) if isinstance(stage, Recorder))
+    return [*stages[:behind], Setpoints(Setpoints.Settings()), *stages[behind:]]
 
 
 async def _storage(app: web.Application) -> AsyncIterator[None]:

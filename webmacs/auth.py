@@ -176,7 +176,14 @@ class Authenticator:
         if user is None:
             raise AuthError(USER_NOT_FOUND)
         self._used(token.id, now_us)
-        return Identity(user, token.expires_us, token_id=token.id, scope=token.scope, plugin_id=token.plugin_id)
+        return Identity(
+            user,
+            token.expires_us,
+            token_id=token.id,
+            scope=token.scope,
+            plugin_id=token.plugin_id,
+            token_name=token.name,
+        )
 
 
 def new_api_token() -> str:
@@ -245,7 +252,7 @@ class Passwords:
 
 
 def _give_way() -> None:
-    """Let this thread compute when no other wants to: the loop's has everybody waiting for it. Where that can be said."""
+    """Let this thread compute when no other wants to: for the loop's, everybody waits. Where that can be said."""
     if sys.platform == "linux":  # where a thread has a priority of its own
         with contextlib.suppress(OSError):
             this = threading.get_native_id()

@@ -123,6 +123,7 @@ class StorageSettings(Section):
     startup_timeout_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
     poll_interval_s: Positive = 0.2
     retention_days: Annotated[int, Field(ge=0)] = 0
+    audit_retention_days: Annotated[int, Field(ge=0)] = 0
     partition_days: Count = 7
     partitions_ahead: Count = 4
     rollup_interval_s: Positive = 10.0

@@ -20,6 +20,7 @@ from webmacs.export import EVER_US, NEVER_US, merged, span
 from webmacs.model import Datapoint, Write
 from webmacs.storage import copying, records
 from webmacs.storage.base import Row, Storage
+from webmacs.storage.triggers import UNAUDITED
 from webmacs.tasks import end
 
 DAY_US: Final = 86_400_000_000
@@ -91,11 +92,11 @@ class Copy:
     async def configuration(self, progress: Progress) -> None:
         """Copy all but the readings."""
         given = await copying.last_ids(self._source)
-        await self._target.write(*copying.cleared(), *copying.number_on(self._target, given))
+        await self._target.write(*copying.cleared(), *copying.number_on(self._target, given), actor=UNAUDITED)
         rows = 0
         for number, table in enumerate(copying.TABLES):
             async for page in copying.pages(self._source, table):
-                await self._target.write(copying.rows_of(self._target, table, page))
+                await self._target.write(copying.rows_of(self._target, table, page), actor=UNAUDITED)
                 rows += len(page)
                 progress(number / len(copying.TABLES), rows)
 

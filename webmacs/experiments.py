@@ -6,14 +6,14 @@ import uuid
 
 from webmacs.model import Scalar, WebhookEvent
 from webmacs.storage import records
-from webmacs.storage.base import Storage
+from webmacs.storage.base import Tables
 from webmacs.storage.deliveries import deliver, deliver_if
 from webmacs.storage.logbook import LogEntry, log_entries, log_if
 from webmacs.storage.webhooks import webhooks
 from webmacs.webhooks.message import announce
 
 
-async def start(storage: Storage, *, name: str, now_us: int, user_id: int | None = None) -> str:
+async def start(storage: Tables, *, name: str, now_us: int, user_id: int | None = None) -> str:
     """Start an experiment; returns its public id. Raises `Conflict` when the name is taken or another one runs."""
     public_id = str(uuid.uuid4())
     told = announce(
@@ -27,7 +27,7 @@ async def start(storage: Storage, *, name: str, now_us: int, user_id: int | None
     return public_id
 
 
-async def stop(storage: Storage, public_id: str, *, now_us: int, user_id: int | None = None) -> None:
+async def stop(storage: Tables, public_id: str, *, now_us: int, user_id: int | None = None) -> None:
     """Stop an experiment. One that is stopped already stays as it is, and nobody is told. Raises `NotFound`."""
     experiment = await records.experiment(storage, public_id)
     if experiment.stopped_us is not None:

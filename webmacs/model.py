@@ -84,11 +84,22 @@ class ApiToken:
 
 
 @dataclass(frozen=True, slots=True)
+class Actor:
+    """Who changes something, as the audit log says it for ever: a user by e-mail and id, and the name of the API token
+    if it came by one; or somebody at the machine's own command line.
+    """
+
+    name: str
+    user_public_id: str | None = None
+    token_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Who is at the other end, and by which credential. `expires_us` None: never.
 
-    Exactly one of `jti` (a JWT) and `token_id` (an API token) is given; `scope` and `plugin_id` are the API token's.
-    `session_version` is that of the credential.
+    Exactly one of `jti` (a JWT) and `token_id` (an API token) is given; `token_name`, `scope` and `plugin_id` are the
+    API token's. `session_version` is that of the credential.
     """
 
     user: User
@@ -97,6 +108,12 @@ class Identity:
     token_id: int | None = None
     scope: Scope = Scope.FULL
     plugin_id: int | None = None
+    token_name: str | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """What the audit log calls who it is."""
+        return Actor(self.user.email, self.user.public_id, self.token_name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,11 @@ from tests.storage.rows import (
 from webmacs import experiments
 from webmacs.catalog import Snapshot
 from webmacs.cli.setting import opened_storage
-from webmacs.model import Role, Write
+from webmacs.model import Actor, Role, Write
 from webmacs.storage import accounts, copying, dashboards, records, rules
 from webmacs.storage.base import Commit, Row, Storage
 from webmacs.storage.deliveries import deliver
+from webmacs.storage.triggers import UNAUDITED
 
 COUNT = 40
 
@@ -288,11 +289,11 @@ def test_interrupted_it_goes_on_where_it_was(
         sizes.append(len(datapoints))
         return made(storage, datapoints)
 
-    async def interrupted(self: Storage, *writes: Write) -> int:
+    async def interrupted(self: Storage, *writes: Write, actor: Actor | None = None) -> int:
         if len(sizes) == 2:
             os.kill(os.getpid(), signal.SIGINT)
             await asyncio.sleep(0)
-        return await write(self, *writes)
+        return await write(self, *writes, actor=actor)
 
     monkeypatch.setattr(copying, "readings_of", noted)
     monkeypatch.setattr(kind, "write", interrupted)
@@ -364,10 +365,10 @@ def test_what_is_not_like_it_was_is_named(
     kind = kind_of(other_url)
     write = kind.write
 
-    async def spoiling(self: Storage, *writes: Write) -> int:
-        changed = await write(self, *writes)
+    async def spoiling(self: Storage, *writes: Write, actor: Actor | None = None) -> int:
+        changed = await write(self, *writes, actor=actor)
         if written:
-            await write(self, Write(statement))
+            await write(self, Write(statement), actor=UNAUDITED)
         return changed
 
     monkeypatch.setattr(copying, "readings_of", spoiled)

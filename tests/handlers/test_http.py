@@ -86,6 +86,7 @@ ROUTES = [
     ("PUT", f"{API}/users/{NOBODY}", Role.ADMIN),  # but for oneself
     ("DELETE", f"{API}/users/{NOBODY}", Role.ADMIN),
     ("GET", f"{API}/tokens", Role.VIEWER),
+    ("GET", f"{API}/audit", Role.ADMIN),
     ("GET", f"{API}/logging", Role.VIEWER),
     ("POST", f"{API}/logging", Role.OPERATOR),
     ("GET", f"{API}/logging/{NOBODY}", Role.VIEWER),

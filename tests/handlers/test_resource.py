@@ -31,7 +31,7 @@ from tests.handlers.rest import (
 from tests.plant import Server
 from tests.wire import call, until
 from webmacs.errors import StorageUnavailable
-from webmacs.model import Role, Write
+from webmacs.model import Actor, Role, Write
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -229,8 +229,8 @@ async def test_a_change_that_may_have_been_stored_is_looked_for(
 ) -> None:
     write = shared.parts.storage.write
 
-    async def lost(*writes: Write) -> int:
-        await write(*writes)
+    async def lost(*writes: Write, actor: Actor | None = None) -> int:
+        await write(*writes, actor=actor)
         raise StorageUnavailable("the answer was lost")
 
     body = EVENTS.body(shared)

@@ -15,7 +15,7 @@ from tests.wire import Reply, call, connect, ending, until
 from webmacs.auth import api_token_digest, new_api_token
 from webmacs.errors import StorageUnavailable
 from webmacs.extensions import load_storage
-from webmacs.model import Role, Write
+from webmacs.model import Actor, Role, Write
 from webmacs.storage import accounts, plugins
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -198,9 +198,9 @@ async def test_uses_are_stored_together(server: Server) -> None:
     written: list[int] = []
     write = server.parts.storage.write
 
-    async def counted(*writes: Write) -> int:
+    async def counted(*writes: Write, actor: Actor | None = None) -> int:
         written.extend(len(write.rows) for write in writes if "last_used_us" in write.statement)
-        return await write(*writes)
+        return await write(*writes, actor=actor)
 
     server.parts.storage.write = counted  # type: ignore[method-assign]
     await server.parts.uses.store()
@@ -258,9 +258,9 @@ async def test_a_use_that_cannot_be_stored_waits_and_later_uses_are_not_lost(
     assert uses.waiting == {1: 100}
     write = storage.write
 
-    async def used_meanwhile(*writes: Write) -> int:
+    async def used_meanwhile(*writes: Write, actor: Actor | None = None) -> int:
         uses.used(1, 200)
-        return await write(*writes)
+        return await write(*writes, actor=actor)
 
     with monkeypatch.context() as patch:
         patch.setattr(storage, "write", used_meanwhile)

@@ -12,6 +12,7 @@ from webmacs.catalog import Snapshot
 from webmacs.errors import StorageUnavailable
 from webmacs.model import (
     Action,
+    Actor,
     BatchKey,
     BatchRecord,
     Event,
@@ -29,6 +30,8 @@ from webmacs.storage.base import Commit, Row, Storage
 T0 = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
+
+SOMEBODY = Actor("somebody@example.org", "an-id-of-somebody")
 
 UNKNOWN_EVENT = Event(2_000_000_000, "nobody-knows", "Nobody knows", "V", "sensor", 0.0, 1.0)
 

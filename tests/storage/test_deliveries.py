@@ -15,7 +15,7 @@ from tests.plant import settings_for
 from tests.storage.rows import SECOND, T0, commit, new_delivery, new_event, new_rule, new_webhook, reading
 from webmacs.errors import Conflict, InvalidRows, NotFound, StorageUnavailable
 from webmacs.extensions import load_storage
-from webmacs.model import Delivery, DeliveryStatus, NewDelivery, Webhook, Write
+from webmacs.model import Actor, Delivery, DeliveryStatus, NewDelivery, Webhook, Write
 from webmacs.storage import deliveries as statements
 from webmacs.storage import webhooks
 from webmacs.storage.base import Row, Storage
@@ -372,8 +372,8 @@ async def test_dead_letters_that_die_again_at_once_do_not_hold_up_those_that_wai
     await storage.write(attempted([dead(delivery) for delivery in made]))
     write = storage.write
 
-    async def write_and_fail(*writes: Write) -> int:
-        changed = await write(*writes)
+    async def write_and_fail(*writes: Write, actor: Actor | None = None) -> int:
+        changed = await write(*writes, actor=actor)
         await write(Write("UPDATE deliveries SET status = 'dead_letter'"))
         return changed
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.storage.rows import DAY, SECOND, T0, commit, new_event, new_experiment, reading, snapshot
+from tests.storage.rows import DAY, SECOND, SOMEBODY, T0, commit, new_event, new_experiment, reading, snapshot
 from webmacs.model import Datapoint, Event, Reading
-from webmacs.storage import history, records
+from webmacs.storage import audit, history, records
+from webmacs.storage.audit import Wanted
 from webmacs.storage.base import Storage
 from webmacs.storage.history import Key
 from webmacs.storage.rollups import LAG_US, MINUTE_US, Rollups
@@ -124,7 +126,7 @@ async def test_what_was_deleted_is_shown_no_more(storage: Storage) -> None:
     await storage.append(await commit(storage, 1, noise(event, 5000, 17 * SECOND)))
     await roll_up(storage, T0 + DAY)
     largest = max(await shown(storage, event, max_points=20), key=lambda one: one.value)
-    assert await history.remove(storage, Key(largest.id, event.id, largest.time_us))
+    assert await history.remove(storage, largest, SOMEBODY, T0)
     found = await shown(storage, event, max_points=20)
     assert largest not in found
     assert await history.datapoint(storage, await snapshot(storage), Key(largest.id, event.id, largest.time_us)) is None
@@ -273,7 +275,9 @@ async def test_a_key_of_nothing_finds_nothing(storage: Storage) -> None:
     known = await snapshot(storage)
     for key in (Key(done.first_id, event.id, T0 + 1), Key(done.first_id + 1, event.id, T0), Key(done.first_id, 99, T0)):
         assert await history.datapoint(storage, known, key) is None
-        assert not await history.remove(storage, key)
+        nothing = Datapoint(key.id, replace(event, id=key.event_id), key.time_us, 1.0, None)
+        assert not await history.remove(storage, nothing, SOMEBODY, T0)
+    assert await audit.page(storage, Wanted(kind="datapoint"), limit=1) == []
     assert await storage.count() == 1
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from tests.plant import settings_for
-from tests.storage.rows import DAY, SECOND, T0, commit, new_event, reading, snapshot
+from tests.storage.rows import DAY, SECOND, SOMEBODY, T0, commit, new_event, reading, snapshot
 from webmacs.extensions import load_storage
-from webmacs.model import Datapoint, Event, Reading, Write
+from webmacs.model import Actor, Datapoint, Event, Reading, Write
 from webmacs.storage import records, rollups
 from webmacs.storage.base import Commit, Row, Storage
-from webmacs.storage.history import Key, remove, total
+from webmacs.storage.history import remove, total
 from webmacs.storage.rollups import LAG_US, MINUTE_US, Rollups, minute
 from webmacs.storage.upkeep import keep_house
 
@@ -140,8 +140,8 @@ async def test_what_comes_late_or_goes_is_made_good(storage: Storage) -> None:
     await storage.append(await commit(storage, 2, more))
     gone = await storage.history(await snapshot(storage), event.id, after=(T0 + 239 * SECOND, 1 << 62), limit=100)
     for datapoint in gone:
-        assert await remove(storage, Key(datapoint.id, event.id, datapoint.time_us))
-    assert not await remove(storage, Key(gone[0].id, event.id, gone[0].time_us))
+        assert await remove(storage, datapoint, SOMEBODY, T0)
+    assert not await remove(storage, gone[0], SOMEBODY, T0)
     await caught_up(storage)
     left = await storage.history(await snapshot(storage), event.id, limit=1000)
     assert len(left) == 250
@@ -196,11 +196,11 @@ async def test_what_is_stored_while_a_step_is_being_prepared_is_not_passed_over(
     write = storage.write
     stored: list[Commit] = []
 
-    async def interrupted(*writes: Write) -> int:
+    async def interrupted(*writes: Write, actor: Actor | None = None) -> int:
         if not stored and "SET noted_until_us" in writes[0].statement:  # the first reading has been looked for
             stored.append(await commit(storage, 1, [reading(float(n), event, T0 + n * MINUTE_US) for n in range(3)]))
             await storage.append(stored[0])
-        return await write(*writes)
+        return await write(*writes, actor=actor)
 
     monkeypatch.setattr(storage, "write", interrupted)
     await caught_up(storage)
@@ -299,7 +299,7 @@ async def test_whatever_happens_in_whatever_order_they_are_exact_in_the_end(stor
             kept |= {(done.first_id + n, one.event.id, one.time_us): one for n, one in enumerate(some)}
         elif what < 0.6 and kept:
             key = chance.choice(sorted(kept))
-            assert await remove(storage, Key(*key))
+            assert await remove(storage, Datapoint(key[0], kept[key].event, *kept[key][1:]), SOMEBODY, T0)
             del kept[key]
         else:
             await maker.advance(T0 + chance.randrange(2 * 3600 * SECOND))

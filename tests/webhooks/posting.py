@@ -17,7 +17,7 @@ from webmacs.clock import Clock
 from webmacs.config import WebhookSettings
 from webmacs.errors import StorageUnavailable
 from webmacs.metrics import Metrics
-from webmacs.model import Delivery, NewDelivery, Webhook, Write
+from webmacs.model import Actor, Delivery, NewDelivery, Webhook, Write
 from webmacs.storage import records, webhooks
 from webmacs.storage.base import Row, Storage
 from webmacs.storage.deliveries import deliver, deliveries
@@ -199,7 +199,7 @@ class Trouble:
                 await self._arrive.wait()
             return rows
 
-        async def guarded_write(*writes: Write) -> int:
+        async def guarded_write(*writes: Write, actor: Actor | None = None) -> int:
             self.writes += 1
             self.waiting += 1
             await self._open.wait()
@@ -207,7 +207,7 @@ class Trouble:
             if self._writing is not None and any(map(self._refuses, writes)):
                 self.refused += 1
                 raise self._writing
-            return await write(*writes)
+            return await write(*writes, actor=actor)
 
         monkeypatch.setattr(storage, "fetch", guarded_fetch)
         monkeypatch.setattr(storage, "write", guarded_write)

@@ -12,7 +12,7 @@ from tests.webhooks.posting import READING, Trouble, new_deliveries, until
 from webmacs.catalog import Catalog
 from webmacs.errors import InvalidRows, StorageUnavailable
 from webmacs.metrics import Metrics
-from webmacs.model import Delivery, DeliveryStatus, Webhook, Write
+from webmacs.model import Actor, Delivery, DeliveryStatus, Webhook, Write
 from webmacs.storage import records, webhooks
 from webmacs.storage.base import Storage
 from webmacs.storage.deliveries import Outcome, deliver, deliveries, redeliver
@@ -142,8 +142,8 @@ async def test_an_answer_to_commit_that_is_lost_counts_no_attempt_twice(
     write = book.storage.write
     answers = iter([True, False])
 
-    async def lose_the_first_answer(*writes: Write) -> int:
-        changed = await write(*writes)
+    async def lose_the_first_answer(*writes: Write, actor: Actor | None = None) -> int:
+        changed = await write(*writes, actor=actor)
         if next(answers):
             raise StorageUnavailable("the answer was lost")
         return changed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import getpass
 import os
 import shlex
 import shutil
@@ -20,6 +21,7 @@ import click
 from webmacs.config import Settings, load_settings
 from webmacs.errors import StorageError, WebmacsError
 from webmacs.extensions import load_storage
+from webmacs.model import Actor
 from webmacs.storage.base import Storage
 
 P = ParamSpec("P")
@@ -57,6 +59,7 @@ async def opened_storage(settings: Settings, *, new: bool = False) -> AsyncItera
 
     """
     storage = load_storage(settings)
+    storage.actor = Actor(f"{_login_name()} at the command line")
     try:
         if not new and await storage.revision() is None:
             raise StorageError(f"{place(storage.url)}: there is no installation yet; is it the right --config?")
@@ -64,6 +67,14 @@ async def opened_storage(settings: Settings, *, new: bool = False) -> AsyncItera
         yield storage
     finally:
         await storage.close()
+
+
+def _login_name() -> str:
+    """Who types, as the system calls them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may have a user that has no name
+        return f"user {os.getuid()}"
 
 
 def place(url: str) -> str:

@@ -18,7 +18,7 @@ from webmacs.declaration.state import (
 from webmacs.errors import Conflict
 from webmacs.model import Role, Scalar, Write
 from webmacs.storage import accounts, plugins, records, rules, webhooks
-from webmacs.storage.base import Storage
+from webmacs.storage.base import Tables
 from webmacs.storage.statements import change, own
 
 TABLES: Final[Mapping[type[State], str]] = {
@@ -33,7 +33,7 @@ OWNED: Final = (EventState, PluginState, RuleState, WebhookState)
 
 
 async def carry_out(
-    storage: Storage, plan: Plan, *, password_hashes: Mapping[str, str], now_us: int, old_secrets_until_us: int
+    storage: Tables, plan: Plan, *, password_hashes: Mapping[str, str], now_us: int, old_secrets_until_us: int
 ) -> None:
     """Do what a plan says, if that is anything; `password_hashes` are those of new users, by e-mail address.
 

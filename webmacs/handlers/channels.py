@@ -77,7 +77,7 @@ class ChannelRoutes:
             raise Conflict(f"{instance.instance_name} has {MAX_CHANNELS:,} channels, and there may be no more")
         with unique(f"{instance.instance_name} has a channel {new.channel_id!r} already"):
             await plugins.add_channel(
-                self._storage,
+                self._storage.signed(call.actor),
                 plugin=instance.public_id,
                 channel_id=new.channel_id,
                 channel_name=new.channel_name,
@@ -94,14 +94,14 @@ class ChannelRoutes:
         changed, channel = changes(call.body), self._channel(call.named(), call.named("mapping_id"))
         if "event_public_id" in changed:
             self._check(changed["event_public_id"])
-            await plugins.change_link(self._storage, channel.public_id, changed["event_public_id"])
+            await plugins.change_link(self._storage.signed(call.actor), channel.public_id, changed["event_public_id"])
             await self._catalog.reload()
         return done("channel changed")
 
     async def remove(self, call: Call) -> Done:
         """Remove a channel; its event stays."""
         channel = self._channel(call.named(), call.named("mapping_id"))
-        await plugins.remove_channel(self._storage, channel.public_id)
+        await plugins.remove_channel(self._storage.signed(call.actor), channel.public_id)
         await self._catalog.reload()
         return done(f"channel {channel.channel_id} removed")
 

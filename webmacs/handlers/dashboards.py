@@ -146,7 +146,7 @@ class DashboardRoutes:
         new, user_id, now_us = call.body, call.identity.user.id, self._clock.now_us()
         return self._shape(
             await dashboards.add_dashboard(
-                self._storage, name=new.name, is_global=new.is_global, user_id=user_id, now_us=now_us
+                self._storage.signed(call.actor), name=new.name, is_global=new.is_global, user_id=user_id, now_us=now_us
             )
         )
 
@@ -162,12 +162,12 @@ class DashboardRoutes:
         public_id, changed = call.named(), changes(call.body)
         if changed.get("is_global") == 0 and await dashboards.owner(self._storage, public_id) is None:
             raise Conflict(OWNERLESS)
-        await dashboards.change_dashboard(self._storage, public_id, **changed)
+        await dashboards.change_dashboard(self._storage.signed(call.actor), public_id, **changed)
         return done("dashboard changed")
 
     async def remove(self, call: Call) -> Done:
         """Remove a dashboard with its widgets."""
-        await dashboards.remove_dashboard(self._storage, call.named())
+        await dashboards.remove_dashboard(self._storage.signed(call.actor), call.named())
         return done("dashboard removed")
 
     async def add_widget(self, call: Call[NewWidget]) -> WidgetShape:
@@ -175,7 +175,7 @@ class DashboardRoutes:
         new = call.body
         return _widget(
             await dashboards.add_widget(
-                self._storage,
+                self._storage.signed(call.actor),
                 call.named(),
                 widget_type=new.widget_type,
                 title=new.title,
@@ -194,12 +194,14 @@ class DashboardRoutes:
         changed = changes(call.body)
         if "event_public_id" in changed:
             changed["event"] = changed.pop("event_public_id")
-        await dashboards.change_widget(self._storage, call.named(), call.named("widget_id"), **changed)
+        await dashboards.change_widget(
+            self._storage.signed(call.actor), call.named(), call.named("widget_id"), **changed
+        )
         return done("widget changed")
 
     async def remove_widget(self, call: Call) -> Done:
         """Remove a widget."""
-        await dashboards.remove_widget(self._storage, call.named(), call.named("widget_id"))
+        await dashboards.remove_widget(self._storage.signed(call.actor), call.named(), call.named("widget_id"))
         return done("widget removed")
 
     async def _owner_or_administrator(self, caller: Identity, request: web.Request) -> None:

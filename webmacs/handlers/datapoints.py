@@ -120,7 +120,9 @@ class DatapointRoutes:
             fate.set_result(outcome)
 
         sender, now_us = call.identity, self._clock.now_us()
-        batch = Batch(message, sender.user.id, now_us, lax=True, plugin_id=sender.plugin_id, reply=reply)
+        # Who may only send what was measured gives no setpoints.
+        actor = None if sender.scope is Scope.INGEST else sender.actor
+        batch = Batch(message, sender.user.id, now_us, lax=True, plugin_id=sender.plugin_id, actor=actor, reply=reply)
         await self._pipeline.submit(batch)
         done, _ = await asyncio.wait([fate], timeout=self._settings.overload_timeout_s)
         if not done:

@@ -100,7 +100,7 @@ class EventRoutes:
         _check(new.min_value, new.max_value)
         with unique(f"an event called {new.name!r} exists already"):
             await records.add_event(
-                self._storage,
+                self._storage.signed(call.actor),
                 name=new.name,
                 unit=new.unit,
                 type=new.type,
@@ -122,14 +122,14 @@ class EventRoutes:
         now = self._event(call.named())
         _check(changed.get("min_value", now.min_value), changed.get("max_value", now.max_value))
         with unique(f"an event called {call.body.name!r} exists already"):
-            await records.change_event(self._storage, now.public_id, **changed)
+            await records.change_event(self._storage.signed(call.actor), now.public_id, **changed)
         await self._catalog.reload()
         return done("event changed")
 
     async def remove(self, call: Call) -> Done:
         """Remove an event with its rules and, soon after, its readings."""
         event = self._event(call.named())
-        await records.drop_event(self._storage, event.public_id)
+        await records.drop_event(self._storage.signed(call.actor), event.public_id)
         await self._catalog.reload()
         return done(f"event {event.name} removed")
 

@@ -80,7 +80,9 @@ class ExperimentRoutes:
         """Start an experiment. One runs at a time."""
         name, user_id = call.body.name, call.identity.user.id
         try:
-            await experiments.start(self._storage, name=name, now_us=self._clock.now_us(), user_id=user_id)
+            await experiments.start(
+                self._storage.signed(call.actor), name=name, now_us=self._clock.now_us(), user_id=user_id
+            )
         except Conflict:
             raise Conflict(await self._obstacle(name)) from None
         await self._changed()
@@ -93,20 +95,22 @@ class ExperimentRoutes:
     async def change(self, call: Call[ExperimentChange]) -> Done:
         """Rename an experiment."""
         with unique(_taken(call.body.name)):
-            await records.change_experiment(self._storage, call.named(), **changes(call.body))
+            await records.change_experiment(self._storage.signed(call.actor), call.named(), **changes(call.body))
         await self._catalog.reload()
         return done("experiment changed")
 
     async def stop(self, call: Call) -> Done:
         """Stop an experiment; the second time changes nothing."""
         user_id = call.identity.user.id
-        await experiments.stop(self._storage, call.named(), now_us=self._clock.now_us(), user_id=user_id)
+        await experiments.stop(
+            self._storage.signed(call.actor), call.named(), now_us=self._clock.now_us(), user_id=user_id
+        )
         await self._changed()
         return done("experiment stopped")
 
     async def remove(self, call: Call) -> Done:
         """Remove an experiment; its readings stay, without it."""
-        await records.remove_experiment(self._storage, call.named())
+        await records.remove_experiment(self._storage.signed(call.actor), call.named())
         await self._catalog.reload()
         return done("experiment removed")
 

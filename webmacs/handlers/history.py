@@ -92,7 +92,7 @@ class HistoryRoutes:
     async def remove(self, call: Call) -> Done:
         """Delete one reading."""
         key, datapoint = await self._found(call.named())
-        await history.remove(self._storage, key)
+        await history.remove(self._storage, datapoint, call.actor, self._clock.now_us())
         known = self._catalog.current
         newest = await history.newest(self._storage, known, key.event_id)
         self._latest.replace(datapoint, newest)

@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler as WebHandler
@@ -115,6 +115,13 @@ class Routes:
     def _serve(self, method: str, path: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> None:
         for form in (path, f"{path}/"):
             self._router.add_route(method, form, handler)
+
+
+class Resource(Protocol):
+    """The handlers of one noun."""
+
+    def register(self, routes: Routes) -> None:
+        """Add its routes."""
 
 
 def bearer(request: web.Request) -> str | None:

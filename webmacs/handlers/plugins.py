@@ -196,7 +196,7 @@ class PluginRoutes:
         plugin = self._installed.plugins.get(new.plugin_id)
         with unique(_taken(new.instance_name)):
             await add_instance(
-                self._storage,
+                self._storage.signed(call.actor),
                 plugin_id=new.plugin_id,
                 instance_name=new.instance_name,
                 channels=plugin.channels if plugin else (),
@@ -226,14 +226,14 @@ class PluginRoutes:
         if any(getattr(now, name) != value for name, value in changed.items()):
             changed["updated_us"] = self._clock.now_us()
         with unique(_taken(call.body.instance_name)):
-            await plugins.change_plugin(self._storage, now.public_id, **changed)
+            await plugins.change_plugin(self._storage.signed(call.actor), now.public_id, **changed)
         await self._catalog.reload()
         return done("plugin instance changed")
 
     async def remove(self, call: Call) -> Done:
         """Remove an instance with its channels. What was measured stays, and so do events that others need."""
         instance = self._instance(call.named())
-        await plugins.remove_plugin(self._storage, instance.public_id)
+        await plugins.remove_plugin(self._storage.signed(call.actor), instance.public_id)
         await self._catalog.reload()
         return done(f"plugin instance {instance.instance_name} removed")
 

@@ -27,7 +27,7 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 
 from webmacs.config import explain
 from webmacs.errors import Conflict, InvalidMessage, NotFound
-from webmacs.model import Identity, Role, Scope, to_datetime
+from webmacs.model import Actor, Identity, Role, Scope, to_datetime
 
 B = TypeVarWithDefault("B", default=None)
 Q = TypeVarWithDefault("Q", default=None)
@@ -160,6 +160,11 @@ class Call(Generic[B, Q]):
         """Who calls; there is somebody on every route that needs a role."""
         assert self.caller is not None, "the route is open to everyone"
         return self.caller
+
+    @property
+    def actor(self) -> Actor:
+        """What the audit log calls who calls."""
+        return self.identity.actor
 
     def named(self, part: str = "public_id") -> str:
         """A part of the path. Raises `NotFound` for what names nothing: PostgreSQL takes no U+0000."""

@@ -111,7 +111,7 @@ class RuleRoutes:
         _check(new.operator, new.threshold, new.threshold_high)
         with unique(_taken(new.name)):
             await rules.add_rule(
-                self._storage,
+                self._storage.signed(call.actor),
                 name=new.name,
                 event=new.event_public_id,
                 operator=new.operator,
@@ -139,14 +139,16 @@ class RuleRoutes:
         _check(operator, changed.get("threshold", now.threshold), changed.get("threshold_high", now.threshold_high))
         with unique(_taken(call.body.name)):
             await rules.change_rule(
-                self._storage, public_id, **{_COLUMNS.get(name, name): value for name, value in changed.items()}
+                self._storage.signed(call.actor),
+                public_id,
+                **{_COLUMNS.get(name, name): value for name, value in changed.items()},
             )
         await self._catalog.reload()
         return done("rule changed")
 
     async def remove(self, call: Call) -> Done:
         """Remove a rule."""
-        await rules.remove_rule(self._storage, call.named())
+        await rules.remove_rule(self._storage.signed(call.actor), call.named())
         await self._catalog.reload()
         return done("rule removed")
 

@@ -94,7 +94,7 @@ class TokenRoutes:
         text = new_api_token()
         try:
             public_id = await accounts.add_token(
-                self._storage,
+                self._storage.signed(call.actor),
                 user_id=call.identity.user.id,
                 name=call.body.name,
                 digest=api_token_digest(text),
@@ -126,7 +126,7 @@ class TokenRoutes:
             raise NotFound(f"there is no token {call.named()}")
         if not _may_see(call.identity, token):
             raise AuthError(INSUFFICIENT)
-        await accounts.remove_token(self._storage, token.public_id)
+        await accounts.remove_token(self._storage.signed(call.actor), token.public_id)
         await self._catalog.reload()
         return done(f"token {token.name} removed")
 

@@ -80,7 +80,7 @@ class UserRoutes:
         new = call.body
         with unique(TAKEN):
             await accounts.add_user(
-                self._storage,
+                self._storage.signed(call.actor),
                 email=new.email,
                 username=new.username,
                 password_hash=await self._passwords.hashed(new.password),
@@ -107,7 +107,7 @@ class UserRoutes:
             password_hash = await self._passwords.hashed(body.password)
         with unique(TAKEN):
             changed = await accounts.change_user(
-                self._storage,
+                self._storage.signed(call.actor),
                 user.id,
                 email=body.email,
                 username=body.username,
@@ -122,7 +122,7 @@ class UserRoutes:
     async def remove(self, call: Call) -> Done:
         """Remove a user; what the user made and measured stays."""
         user = self._user(call.named())
-        removed = await accounts.remove_user(self._storage, user.id)
+        removed = await accounts.remove_user(self._storage.signed(call.actor), user.id)
         await self._catalog.reload()
         if not removed:
             self._refuse(user)

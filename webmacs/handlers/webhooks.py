@@ -114,7 +114,7 @@ class WebhookRoutes:
         new = call.body
         with unique(TAKEN):
             await webhooks.add_webhook(
-                self._storage,
+                self._storage.signed(call.actor),
                 url=new.url,
                 events=new.events,
                 secret=new.secret or None,
@@ -135,13 +135,13 @@ class WebhookRoutes:
         if "secret" in changed:
             changed |= {"secret": changed["secret"] or None, "old_secret": None}
         with unique(TAKEN):
-            await webhooks.change_webhook(self._storage, call.named(), **changed)
+            await webhooks.change_webhook(self._storage.signed(call.actor), call.named(), **changed)
         await self._catalog.reload()
         return done("webhook changed")
 
     async def remove(self, call: Call) -> Done:
         """Remove a webhook, and its deliveries with it."""
-        await webhooks.remove_webhook(self._storage, call.named())
+        await webhooks.remove_webhook(self._storage.signed(call.actor), call.named())
         await self._catalog.reload()
         return done("webhook removed")
 

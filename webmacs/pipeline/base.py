@@ -23,7 +23,7 @@ from webmacs.config import PipelineSettings
 from webmacs.hub import Hub
 from webmacs.latest import LatestValues
 from webmacs.metrics import Metrics
-from webmacs.model import Datapoint, Reading, Write
+from webmacs.model import Actor, Datapoint, Reading, Write
 from webmacs.webhooks.outbox import Outbox
 
 _log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Batch:
     `payload` is the text of a WebSocket message, or the parsed body of an HTTP request with `lax` set, as such clients
     send numbers in quotes. `reply` is called once for a batch that was queued, when its fate is decided. (That of a
     batch which was being committed when the server gave up stopping in good order is known to nobody.)
-    `plugin_id` is given for a sender who speaks for one plugin instance alone.
+    `plugin_id` is given for a sender who speaks for one plugin instance alone, `actor` for one who may give setpoints.
     """
 
     payload: object
@@ -90,6 +90,7 @@ class Batch:
     received_us: int
     lax: bool = False
     plugin_id: int | None = None
+    actor: Actor | None = None
     reply: Callable[[Batch, Outcome], None] | None = None
     batch_id: str | None = None
     digest: str = ""

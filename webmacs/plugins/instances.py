@@ -10,13 +10,13 @@ from webmacs.errors import InvalidMessage
 from webmacs.model import Direction, Write
 from webmacs.plugins.base import MAX_NAME, ChannelDescription
 from webmacs.storage import plugins, records
-from webmacs.storage.base import Storage
+from webmacs.storage.base import Tables
 
 EVENT_TYPES: Final = {Direction.INPUT: "sensor", Direction.OUTPUT: "actuator", Direction.BIDIRECTIONAL: "range"}
 
 
 async def add_instance(
-    storage: Storage,
+    storage: Tables,
     *,
     plugin_id: str,
     instance_name: str,

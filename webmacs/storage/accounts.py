@@ -8,18 +8,18 @@ from typing import Any, Final
 
 from webmacs.errors import NotFound
 from webmacs.model import ApiToken, Role, Scalar, Scope, User, Write
-from webmacs.storage.base import Storage
+from webmacs.storage.base import Tables
 
 _USER: Final = "id, public_id, email, username, role, session_version, created_us"
 _TOKEN: Final = "id, public_id, name, digest, user_id, expires_us, created_us, scope, plugin_id"  # noqa: S105 - column names
 
 
-async def users(storage: Storage) -> list[User]:
+async def users(storage: Tables) -> list[User]:
     """All users, the oldest first."""
     return [_user(row) for row in await storage.fetch(f"SELECT {_USER} FROM users ORDER BY id")]
 
 
-async def user_by_email(storage: Storage, email: str) -> tuple[User, str]:
+async def user_by_email(storage: Tables, email: str) -> tuple[User, str]:
     """A user and the hash of the password; addresses are compared without case. Raises `NotFound`."""
     rows = await storage.fetch(
         f"SELECT {_USER}, password_hash FROM users WHERE email = :email", email=normal_email(email)
@@ -46,7 +46,7 @@ def make_user(public_id: str, *, email: str, username: str, password_hash: str, 
     )
 
 
-async def add_user(storage: Storage, *, email: str, username: str, password_hash: str, role: Role, now_us: int) -> str:
+async def add_user(storage: Tables, *, email: str, username: str, password_hash: str, role: Role, now_us: int) -> str:
     """Add a user; returns the public id. Raises `Conflict` when the address or the name is taken."""
     public_id = str(uuid.uuid4())
     await storage.write(
@@ -55,7 +55,7 @@ async def add_user(storage: Storage, *, email: str, username: str, password_hash
     return public_id
 
 
-async def set_password(storage: Storage, user_id: int, password_hash: str) -> None:
+async def set_password(storage: Tables, user_id: int, password_hash: str) -> None:
     """Change a password, which ends all sessions of that user. Raises `NotFound`."""
     changed = await storage.write(
         Write(
@@ -68,7 +68,7 @@ async def set_password(storage: Storage, user_id: int, password_hash: str) -> No
 
 
 async def change_user(
-    storage: Storage,
+    storage: Tables,
     user_id: int,
     *,
     email: str | None,
@@ -111,7 +111,7 @@ def keep_an_administrator() -> Write:
     return Write("UPDATE users SET role = role WHERE id = (SELECT min(id) FROM users WHERE role = 'admin')", changes=1)
 
 
-async def remove_user(storage: Storage, user_id: int) -> bool:
+async def remove_user(storage: Tables, user_id: int) -> bool:
     """Remove a user with all API tokens, and with the dashboards that nobody else could see; what else the user made,
     and what was measured, stays. False: the last administrator stays.
     """
@@ -128,13 +128,13 @@ async def remove_user(storage: Storage, user_id: int) -> bool:
     return removed > 0
 
 
-async def tokens(storage: Storage) -> list[ApiToken]:
+async def tokens(storage: Tables) -> list[ApiToken]:
     """All API tokens, the oldest first."""
     return [_token(row) for row in await storage.fetch(f"SELECT {_TOKEN} FROM api_tokens ORDER BY id")]
 
 
 async def add_token(
-    storage: Storage,
+    storage: Tables,
     *,
     user_id: int,
     name: str,
@@ -167,7 +167,7 @@ async def add_token(
     return public_id
 
 
-async def last_used(storage: Storage) -> dict[int, int]:
+async def last_used(storage: Tables) -> dict[int, int]:
     """When API tokens were last used, by their id; those that were."""
     return dict(await storage.fetch("SELECT id, last_used_us FROM api_tokens WHERE last_used_us IS NOT NULL"))
 
@@ -183,7 +183,7 @@ def used(last_used_us: Mapping[int, int]) -> Write:
     )
 
 
-async def remove_token(storage: Storage, public_id: str) -> None:
+async def remove_token(storage: Tables, public_id: str) -> None:
     """Remove an API token. Raises `NotFound`."""
     if not await storage.write(
         Write("DELETE FROM api_tokens WHERE public_id = :public_id", ({"public_id": public_id},))
@@ -191,13 +191,13 @@ async def remove_token(storage: Storage, public_id: str) -> None:
         raise NotFound(f"there is no API token {public_id}")
 
 
-async def revoked(storage: Storage, now_us: int) -> frozenset[str]:
+async def revoked(storage: Tables, now_us: int) -> frozenset[str]:
     """The `jti` of JWTs that were logged out and have not expired yet."""
     rows = await storage.fetch("SELECT jti FROM revoked_tokens WHERE expires_us > :now_us", now_us=now_us)
     return frozenset(jti for (jti,) in rows)
 
 
-async def revoke(storage: Storage, jti: str, expires_us: int, now_us: int) -> None:
+async def revoke(storage: Tables, jti: str, expires_us: int, now_us: int) -> None:
     """Remember a logged-out JWT until it expires, and forget those that have."""
     await storage.write(
         Write("DELETE FROM revoked_tokens WHERE expires_us <= :now_us", ({"now_us": now_us},)),

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from webmacs.catalog import Snapshot
 from webmacs.config import StorageSettings
 from webmacs.errors import Conflict, StorageError
-from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Scalar, Write
+from webmacs.model import Actor, BatchKey, BatchRecord, Datapoint, Reading, Scalar, Write
 from webmacs.storage import migrate
 from webmacs.storage.dialect import Dialect
 
@@ -34,7 +34,26 @@ class Commit:
     writes: Sequence[Write] = ()
 
 
-class Storage(abc.ABC):
+class Tables(abc.ABC):
+    """What the configuration's own statements need: all that `webmacs.storage` has for a noun works on this."""
+
+    @abc.abstractmethod
+    async def write(self, *writes: Write) -> int:
+        """Run statements in one transaction; the number of rows changed by the last one.
+
+        Raises:
+            Conflict: a unique key is taken, or a statement did not change as many rows as its `changes` says; nothing
+                was changed.
+            InvalidRows: a value is not possible; nothing was changed.
+
+        """
+
+    @abc.abstractmethod
+    async def fetch(self, statement: str, **parameters: Scalar) -> list[Row]:
+        """The rows of one query with `:name` placeholders."""
+
+
+class Storage(Tables):
     """Readings and configuration, durable.
 
     One writer: `reserve`, `recall` and `append` are called by one task at a time; all else may run beside them.
@@ -48,6 +67,9 @@ class Storage(abc.ABC):
 
     dialect: ClassVar[Dialect]
     """What this backend's SQL says differently."""
+
+    actor: Actor | None = None
+    """Who writes here, unless a call says who: for the audit log. None: the server itself."""
 
     noted_us: int = 0
     """Up to when the minutes of readings that come late are noted, as far as this process knows; see `rollups.py`."""
@@ -154,15 +176,12 @@ class Storage(abc.ABC):
     # -- configuration -----------------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    async def write(self, *writes: Write) -> int:
-        """Run statements in one transaction; the number of rows changed by the last one.
+    async def write(self, *writes: Write, actor: Actor | None = None) -> int:
+        """See `Tables`. What changes of the configuration, the audit log has as changed by `actor`."""
 
-        Raises:
-            Conflict: a unique key is taken, or a statement did not change as many rows as its `changes` says; nothing
-                was changed.
-            InvalidRows: a value is not possible; nothing was changed.
-
-        """
+    def signed(self, actor: Actor) -> Tables:
+        """The same tables, as somebody who changes them."""
+        return _Signed(self, actor)
 
     @abc.abstractmethod
     async def derive(
@@ -184,10 +203,6 @@ class Storage(abc.ABC):
 
         """
 
-    @abc.abstractmethod
-    async def fetch(self, statement: str, **parameters: Scalar) -> list[Row]:
-        """The rows of one query with `:name` placeholders."""
-
     async def _out_of_date(self) -> bool:
         """Whether the schema lacks something. Raises when it is newer than this program."""
         found, needed = await self.revision(), migrate.head()
@@ -200,6 +215,17 @@ class Storage(abc.ABC):
         if await self._out_of_date():
             found, needed = await self.revision() or "nothing", migrate.head()
             raise StorageError(f"the schema is at {found}, this program needs {needed}: run `webmacs migrate`")
+
+
+class _Signed(Tables):
+    def __init__(self, storage: Storage, actor: Actor) -> None:
+        self._storage, self._actor = storage, actor
+
+    async def write(self, *writes: Write) -> int:
+        return await self._storage.write(*writes, actor=self._actor)
+
+    async def fetch(self, statement: str, **parameters: Scalar) -> list[Row]:
+        return await self._storage.fetch(statement, **parameters)
 
 
 def check_changes(write: Write, changed: int) -> None:

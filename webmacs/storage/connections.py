@@ -61,8 +61,12 @@ class Connection(aiopg.Connection):
         if connection._fileno is None:
             with suppress(OSError):
                 connection._loop.remove_writer(descriptor)
-        elif not connection.closed and _was_reset(descriptor):
-            connection.close()
+        elif (
+            not connection.closed
+            and connection.raw.status == psycopg2.extensions.STATUS_READY
+            and _was_reset(descriptor)
+        ):
+            connection.close()  # one that is refused at connecting says so by itself
 
 
 def _was_reset(descriptor: int) -> bool:

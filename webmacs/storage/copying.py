@@ -95,6 +95,13 @@ TABLES: Final = (
         ),
     ),
     Table(
+        "audit",
+        (
+            *("id", "time_us", "actor", "user_public_id", "token_name", "action", "kind", "public_id", "name"),
+            *("was", "becomes"),
+        ),
+    ),
+    Table(
         "batches",
         ("user_id", "batch_id", "digest", "accepted", "invalid", "unlinked", "skewed", "time_us"),
         keys=2,

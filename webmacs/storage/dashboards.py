@@ -10,7 +10,7 @@ from typing import Final
 
 from webmacs.errors import Conflict, NotFound
 from webmacs.model import Scalar, Write
-from webmacs.storage.base import Row, Storage
+from webmacs.storage.base import Row, Tables
 from webmacs.storage.statements import delete, on_one, update
 
 MAX_DASHBOARDS: Final = 100
@@ -63,14 +63,14 @@ class Dashboard:
     widgets: tuple[Widget, ...] = ()
 
 
-async def page(storage: Storage, user_id: int, *, limit: int, offset: int) -> tuple[list[Dashboard], int]:
+async def page(storage: Tables, user_id: int, *, limit: int, offset: int) -> tuple[list[Dashboard], int]:
     """Some of those that a user sees, the newest first, and how many there are."""
     rows = await storage.fetch(_PAGE, user_id=user_id, limit=limit, offset=offset)
     total = await storage.fetch(f"SELECT count(*) FROM dashboards WHERE {_VISIBLE}", user_id=user_id)
     return _dashboards(rows), total[0][0]
 
 
-async def dashboard(storage: Storage, public_id: str) -> Dashboard:
+async def dashboard(storage: Tables, public_id: str) -> Dashboard:
     """One dashboard, whoever owns it. Raises `NotFound`."""
     found = _dashboards(await storage.fetch(_ONE, public_id=public_id))
     if not found:
@@ -78,7 +78,7 @@ async def dashboard(storage: Storage, public_id: str) -> Dashboard:
     return found[0]
 
 
-async def owner(storage: Storage, public_id: str) -> int | None:
+async def owner(storage: Tables, public_id: str) -> int | None:
     """The id of the user who owns a dashboard; None when that user is gone. Raises `NotFound`."""
     rows = await storage.fetch("SELECT user_id FROM dashboards WHERE public_id = :public_id", public_id=public_id)
     if not rows:
@@ -87,7 +87,7 @@ async def owner(storage: Storage, public_id: str) -> int | None:
     return user_id
 
 
-async def add_dashboard(storage: Storage, *, name: str, is_global: bool, user_id: int, now_us: int) -> Dashboard:
+async def add_dashboard(storage: Tables, *, name: str, is_global: bool, user_id: int, now_us: int) -> Dashboard:
     """Add a dashboard. Raises `Conflict` when the user has as many as there may be."""
     row: dict[str, Scalar] = {
         "public_id": str(uuid.uuid4()),
@@ -110,18 +110,18 @@ async def add_dashboard(storage: Storage, *, name: str, is_global: bool, user_id
     return Dashboard(str(row["public_id"]), name, is_global, user_id, now_us)
 
 
-async def change_dashboard(storage: Storage, public_id: str, **changed: Scalar) -> None:
+async def change_dashboard(storage: Tables, public_id: str, **changed: Scalar) -> None:
     """Change columns of a dashboard. Raises `NotFound`."""
     await on_one(storage, "dashboard", public_id, update("dashboards", public_id, changed))
 
 
-async def remove_dashboard(storage: Storage, public_id: str) -> None:
+async def remove_dashboard(storage: Tables, public_id: str) -> None:
     """Remove a dashboard with its widgets. Raises `NotFound`."""
     await on_one(storage, "dashboard", public_id, delete("dashboards", public_id))
 
 
 async def add_widget(
-    storage: Storage,
+    storage: Tables,
     dashboard: str,
     *,
     widget_type: str,
@@ -173,7 +173,7 @@ async def add_widget(
     return widget
 
 
-async def change_widget(storage: Storage, dashboard: str, public_id: str, **changed: Scalar) -> None:
+async def change_widget(storage: Tables, dashboard: str, public_id: str, **changed: Scalar) -> None:
     """Change columns of a widget on that dashboard; `event` is the public id of its event, or None.
 
     Raises `NotFound` when there is no such dashboard, no such widget on it, or no such event.
@@ -187,14 +187,14 @@ async def change_widget(storage: Storage, dashboard: str, public_id: str, **chan
     await on_one(storage, "widget", public_id, Write(f"UPDATE widgets SET {settings}{_ON_DASHBOARD}", (row,)))
 
 
-async def remove_widget(storage: Storage, dashboard: str, public_id: str) -> None:
+async def remove_widget(storage: Tables, dashboard: str, public_id: str) -> None:
     """Remove a widget from that dashboard. Raises `NotFound` when either is not there."""
     await owner(storage, dashboard)
     row = {"public_id": public_id, "dashboard": dashboard}
     await on_one(storage, "widget", public_id, Write(f"DELETE FROM widgets{_ON_DASHBOARD}", (row,)))
 
 
-async def _event_id(storage: Storage, public_id: str | None) -> int | None:
+async def _event_id(storage: Tables, public_id: str | None) -> int | None:
     """Raises `NotFound` for one that is not there; None is none."""
     if public_id is None:
         return None

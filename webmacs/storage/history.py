@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from webmacs.catalog import Snapshot
-from webmacs.model import Datapoint, Scalar, Write
+from webmacs.model import Actor, Datapoint, Scalar, Write
+from webmacs.storage import audit
 from webmacs.storage.base import Storage
 from webmacs.storage.dialect import ROLLED
 from webmacs.storage.rollups import MINUTE_US, minute, note
@@ -154,13 +155,15 @@ async def newest(storage: Storage, snapshot: Snapshot, event_id: int) -> Datapoi
     return found[0] if found else None
 
 
-async def remove(storage: Storage, key: Key) -> bool:
-    """Delete one reading, and have its minute rolled up again; whether there was one."""
-    row: dict[str, Scalar] = {"event_id": key.event_id, "time_us": key.time_us, "id": key.id}
-    time = storage.dialect.moment(":time_us")
+async def remove(storage: Storage, datapoint: Datapoint, actor: Actor, now_us: int) -> bool:
+    """Delete one reading, have its minute rolled up again and write down who did it; whether there was one."""
+    row: dict[str, Scalar] = {"event_id": datapoint.event.id, "time_us": datapoint.time_us, "id": datapoint.id}
+    where = f"event_id = :event_id AND time = {storage.dialect.moment(':time_us')} AND id = :id"
+    there = f"EXISTS (SELECT 1 FROM datapoints WHERE {where})"
     removed = await storage.write(
-        *note(storage, [(key.event_id, minute(key.time_us))]),
-        Write(f"DELETE FROM datapoints WHERE event_id = :event_id AND time = {time} AND id = :id", (row,)),
+        *note(storage, [(datapoint.event.id, minute(datapoint.time_us))]),
+        audit.removed_reading(actor, now_us, datapoint, there, row),
+        Write(f"DELETE FROM datapoints WHERE {where}", (row,)),
     )
     return removed > 0
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from webmacs.errors import NotFound
 from webmacs.model import Scalar, Write
-from webmacs.storage.base import Storage
+from webmacs.storage.base import Tables
 from webmacs.storage.statements import on_one, total, update
 
 CONTENT_LENGTH: Final = 500
@@ -58,13 +58,13 @@ def log_if(condition: str, entry: LogEntry, **parameters: Scalar) -> Write:
     return Write(statement, ({**_log_row(entry), **parameters},))
 
 
-async def page(storage: Storage, *, limit: int, offset: int) -> tuple[list[Logged], int]:
+async def page(storage: Tables, *, limit: int, offset: int) -> tuple[list[Logged], int]:
     """Some entries, the newest first, and how many there are."""
     rows = await storage.fetch(f"{_LOGGED} ORDER BY id DESC LIMIT :limit OFFSET :offset", limit=limit, offset=offset)
     return [Logged(*row) for row in rows], await total(storage, "logs")
 
 
-async def entry(storage: Storage, public_id: str) -> Logged:
+async def entry(storage: Tables, public_id: str) -> Logged:
     """One entry. Raises `NotFound`."""
     rows = await storage.fetch(f"{_LOGGED} WHERE public_id = :public_id", public_id=public_id)
     if not rows:
@@ -72,7 +72,7 @@ async def entry(storage: Storage, public_id: str) -> Logged:
     return Logged(*rows[0])
 
 
-async def change_entry(storage: Storage, public_id: str, **changed: Scalar) -> None:
+async def change_entry(storage: Tables, public_id: str, **changed: Scalar) -> None:
     """Change an entry. Raises `NotFound`."""
     await on_one(storage, "log entry", public_id, update("logs", public_id, changed))
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from webmacs.errors import StorageError
+from webmacs.storage import triggers
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 ADVISORY_LOCK: Final = 0x7765626D  # "webm"
@@ -50,8 +51,10 @@ def upgrade(dialect: str, connect: Callable[[], Any]) -> None:
             else:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
             config.attributes["connection"] = connection
+            _run(connection, triggers.dropped(dialect) if _has_tables(connection) else ())
             with _alembic:
                 command.upgrade(config, "head")
+            _run(connection, triggers.made(dialect))
             connection.commit()
     except DBAPIError as error:
         raise error.orig or error from error
@@ -65,9 +68,19 @@ def run_script(step: str) -> None:
 
     connection = op.get_bind()
     script = Path(step).with_suffix(f".{connection.dialect.name}.sql").read_text(encoding="utf-8")
-    statements = _statements(script) if connection.dialect.name == "sqlite" else [script]
+    _run(connection, _statements(script) if connection.dialect.name == "sqlite" else [script])
+
+
+def _run(connection: Any, statements: Iterable[str]) -> None:
     for statement in statements:
         connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+
+
+def _has_tables(connection: Any) -> bool:
+    """Whether there is an installation already."""
+    from sqlalchemy import inspect
+
+    return bool(inspect(connection).has_table("users"))
 
 
 def _statements(script: str) -> list[str]:

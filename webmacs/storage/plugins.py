@@ -6,7 +6,7 @@ import uuid
 from typing import Final
 
 from webmacs.model import Channel, Direction, Plugin, Scalar, Write
-from webmacs.storage.base import Row, Storage
+from webmacs.storage.base import Row, Tables
 from webmacs.storage.statements import delete, on_one, update
 
 _PLUGINS: Final = (
@@ -29,17 +29,17 @@ _REMOVE_IDLE: Final = (
 )
 
 
-async def plugins(storage: Storage) -> list[Plugin]:
+async def plugins(storage: Tables) -> list[Plugin]:
     """All plugin instances, the oldest first."""
     return [_plugin(row) for row in await storage.fetch(_PLUGINS)]
 
 
-async def channels(storage: Storage) -> list[Channel]:
+async def channels(storage: Tables) -> list[Channel]:
     """All channels of all plugin instances, the oldest first."""
     return [_channel(row) for row in await storage.fetch(_CHANNELS)]
 
 
-async def plugin_named(storage: Storage, instance_name: str) -> str | None:
+async def plugin_named(storage: Tables, instance_name: str) -> str | None:
     """The public id of the plugin instance of that name; None when there is none."""
     rows = await storage.fetch("SELECT public_id FROM plugins WHERE instance_name = :name", name=instance_name)
     return str(rows[0][0]) if rows else None
@@ -76,7 +76,7 @@ def make_plugin(
 
 
 async def add_plugin(
-    storage: Storage,
+    storage: Tables,
     *,
     plugin_id: str,
     instance_name: str,
@@ -101,12 +101,12 @@ async def add_plugin(
     return public_id
 
 
-async def change_plugin(storage: Storage, public_id: str, **changed: Scalar) -> None:
+async def change_plugin(storage: Tables, public_id: str, **changed: Scalar) -> None:
     """Change columns of a plugin instance. Raises `Conflict` when the name is taken, `NotFound`."""
     await on_one(storage, "plugin instance", public_id, update("plugins", public_id, changed))
 
 
-async def enable_plugin(storage: Storage, public_id: str, *, enabled: bool) -> None:
+async def enable_plugin(storage: Tables, public_id: str, *, enabled: bool) -> None:
     """Switch a plugin instance on or off; readings of events linked only to disabled ones are dropped.
 
     Raises `NotFound`.
@@ -114,7 +114,7 @@ async def enable_plugin(storage: Storage, public_id: str, *, enabled: bool) -> N
     await change_plugin(storage, public_id, enabled=int(enabled))
 
 
-async def remove_plugin(storage: Storage, public_id: str) -> None:
+async def remove_plugin(storage: Tables, public_id: str) -> None:
     """Remove a plugin instance with its channels, and the events of those that are of no use to anybody else.
 
     An event stays when something was measured, or when another channel, a rule or a widget is about it. Raises
@@ -162,7 +162,7 @@ def make_channel(
 
 
 async def add_channel(
-    storage: Storage,
+    storage: Tables,
     *,
     plugin: str,
     channel_id: str,
@@ -196,17 +196,17 @@ def link_channel(public_id: str, event: str | None) -> Write:
     )
 
 
-async def change_link(storage: Storage, public_id: str, event: str | None) -> None:
+async def change_link(storage: Tables, public_id: str, event: str | None) -> None:
     """Link a channel, as `link_channel` does. Raises `NotFound` when there is no such channel."""
     await on_one(storage, "channel", public_id, link_channel(public_id, event))
 
 
-async def remove_channel(storage: Storage, public_id: str) -> None:
+async def remove_channel(storage: Tables, public_id: str) -> None:
     """Remove a channel; its event stays. Raises `NotFound`."""
     await on_one(storage, "channel", public_id, delete("channels", public_id))
 
 
-async def channel_events(storage: Storage, plugin: str) -> dict[str, str | None]:
+async def channel_events(storage: Tables, plugin: str) -> dict[str, str | None]:
     """The channels of a plugin instance: by channel id, the public id of the event that each is linked to, if any."""
     rows = await storage.fetch(
         "SELECT c.channel_id, e.public_id FROM channels AS c JOIN plugins AS p ON p.id = c.plugin_id"

@@ -19,8 +19,8 @@ from typing import Any, Final
 from webmacs.catalog import Snapshot
 from webmacs.config import StorageSettings
 from webmacs.errors import Conflict, InvalidRows, StorageUnavailable
-from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Scalar, Write, to_datetime, to_us
-from webmacs.storage import migrate, partitions
+from webmacs.model import Actor, BatchKey, BatchRecord, Datapoint, Reading, Scalar, Write, to_datetime, to_us
+from webmacs.storage import migrate, partitions, triggers
 from webmacs.storage.base import Commit, Row, Storage, check_changes
 from webmacs.storage.bulk import plain
 from webmacs.storage.connections import Address, Connections, StoredAlready, cut, our_errors
@@ -202,10 +202,13 @@ class PostgresStorage(Storage):
 
     # -- configuration -----------------------------------------------------------------------------------------
 
-    async def write(self, *writes: Write) -> int:
+    async def write(self, *writes: Write, actor: Actor | None = None) -> int:
         """See `Storage`."""
         changed = 0
+        actor = actor or self.actor
         async with self._rest.transaction() as cursor:
+            if actor is not None:  # until the end of the transaction; the triggers of the audit log read it
+                await cursor.execute("SELECT set_config('webmacs.actor', %s, true)", (triggers.spelled(actor),))
             for write in writes:
                 changed = 0
                 for statement in self._filled(cursor, write):

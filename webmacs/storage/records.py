@@ -9,7 +9,7 @@ from webmacs.catalog import Snapshot
 from webmacs.errors import NotFound
 from webmacs.model import Event, Experiment, Scalar, Write
 from webmacs.storage import accounts, plugins
-from webmacs.storage.base import Storage
+from webmacs.storage.base import Storage, Tables
 from webmacs.storage.rules import rules
 from webmacs.storage.statements import delete, on_one, update
 from webmacs.storage.webhooks import webhooks
@@ -24,7 +24,7 @@ _EXPERIMENTS: Final = "SELECT id, public_id, name, started_us, stopped_us, user_
 STOPPED_THEN: Final = "EXISTS (SELECT 1 FROM experiments WHERE public_id = :experiment AND stopped_us = :stopped_us)"
 
 
-async def snapshot(storage: Storage, now_us: int) -> Snapshot:
+async def snapshot(storage: Tables, now_us: int) -> Snapshot:
     """The configuration as it is now."""
     events = [Event(*row) for row in await storage.fetch(_EVENTS)]
     instances, links = await plugins.plugins(storage), await plugins.channels(storage)
@@ -79,7 +79,7 @@ def make_event(
 
 
 async def add_event(
-    storage: Storage,
+    storage: Tables,
     *,
     name: str,
     unit: str,
@@ -107,12 +107,12 @@ async def add_event(
     return public_id
 
 
-async def change_event(storage: Storage, public_id: str, **changed: Scalar) -> None:
+async def change_event(storage: Tables, public_id: str, **changed: Scalar) -> None:
     """Change columns of an event. Raises `Conflict` when the name is taken, `NotFound`."""
     await on_one(storage, "event", public_id, update("events", public_id, changed))
 
 
-async def drop_event(storage: Storage, public_id: str) -> None:
+async def drop_event(storage: Tables, public_id: str) -> None:
     """Remove an event; no query shows its readings any more, which the house-keeping deletes. Raises `NotFound`."""
     await on_one(storage, "event", public_id, delete("events", public_id))
 
@@ -126,7 +126,7 @@ async def remove_event(storage: Storage, public_id: str, *, chunk: int = 10_000)
             continue
 
 
-async def experiment(storage: Storage, public_id: str) -> Experiment:
+async def experiment(storage: Tables, public_id: str) -> Experiment:
     """One experiment. Raises `NotFound`."""
     rows = await storage.fetch(f"{_EXPERIMENTS} WHERE public_id = :public_id", public_id=public_id)
     if not rows:
@@ -134,12 +134,12 @@ async def experiment(storage: Storage, public_id: str) -> Experiment:
     return Experiment(*rows[0])
 
 
-async def change_experiment(storage: Storage, public_id: str, **changed: Scalar) -> None:
+async def change_experiment(storage: Tables, public_id: str, **changed: Scalar) -> None:
     """Change columns of an experiment. Raises `Conflict` when the name is taken, `NotFound`."""
     await on_one(storage, "experiment", public_id, update("experiments", public_id, changed))
 
 
-async def remove_experiment(storage: Storage, public_id: str) -> None:
+async def remove_experiment(storage: Tables, public_id: str) -> None:
     """Remove an experiment; its readings stay, and belong to none. Raises `NotFound`."""
     await on_one(storage, "experiment", public_id, delete("experiments", public_id))
 

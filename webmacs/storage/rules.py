@@ -8,7 +8,7 @@ from typing import Final
 
 from webmacs.errors import NotFound
 from webmacs.model import Action, Operator, Rule, Scalar, WebhookEvent, Write
-from webmacs.storage.base import Row, Storage
+from webmacs.storage.base import Row, Tables
 from webmacs.storage.statements import on_one, total, update
 
 _RULES: Final = (
@@ -18,18 +18,18 @@ _RULES: Final = (
 )
 
 
-async def rules(storage: Storage) -> list[Rule]:
+async def rules(storage: Tables) -> list[Rule]:
     """All rules, the oldest first."""
     return [_rule(row) for row in await storage.fetch(f"{_RULES} ORDER BY r.id")]
 
 
-async def page(storage: Storage, *, limit: int, offset: int) -> tuple[list[Rule], int]:
+async def page(storage: Tables, *, limit: int, offset: int) -> tuple[list[Rule], int]:
     """Some of them, the oldest first, and how many there are."""
     rows = await storage.fetch(f"{_RULES} ORDER BY r.id LIMIT :limit OFFSET :offset", limit=limit, offset=offset)
     return [_rule(row) for row in rows], await total(storage, "rules")
 
 
-async def rule(storage: Storage, public_id: str) -> Rule:
+async def rule(storage: Tables, public_id: str) -> Rule:
     """One rule. Raises `NotFound`."""
     rows = await storage.fetch(f"{_RULES} WHERE r.public_id = :public_id", public_id=public_id)
     if not rows:
@@ -37,7 +37,7 @@ async def rule(storage: Storage, public_id: str) -> Rule:
     return _rule(rows[0])
 
 
-async def change_rule(storage: Storage, public_id: str, **changed: Scalar) -> None:
+async def change_rule(storage: Tables, public_id: str, **changed: Scalar) -> None:
     """Change columns of a rule; `event` is the public id of its event. What is an enum is given as its value.
 
     Raises:
@@ -96,7 +96,7 @@ def make_rule(
 
 
 async def add_rule(
-    storage: Storage,
+    storage: Tables,
     *,
     name: str,
     event: str,
@@ -139,14 +139,14 @@ async def add_rule(
     return public_id
 
 
-async def enable_rule(storage: Storage, public_id: str, *, enabled: bool) -> None:
+async def enable_rule(storage: Tables, public_id: str, *, enabled: bool) -> None:
     """Switch a rule on or off. Raises `NotFound`."""
     row: dict[str, Scalar] = {"enabled": int(enabled), "public_id": public_id}
     if not await storage.write(Write("UPDATE rules SET enabled = :enabled WHERE public_id = :public_id", (row,))):
         raise NotFound(f"there is no rule {public_id}")
 
 
-async def remove_rule(storage: Storage, public_id: str) -> None:
+async def remove_rule(storage: Tables, public_id: str) -> None:
     """Remove a rule. Raises `NotFound`."""
     row = {"public_id": public_id}
     removed = await storage.write(

@@ -21,8 +21,8 @@ from filelock import FileLock, Timeout
 from webmacs.catalog import Snapshot
 from webmacs.config import StorageSettings
 from webmacs.errors import ConfigError, Conflict, InvalidRows, StorageError, StorageUnavailable
-from webmacs.model import BatchKey, BatchRecord, Datapoint, Scalar, Write
-from webmacs.storage import migrate
+from webmacs.model import Actor, BatchKey, BatchRecord, Datapoint, Scalar, Write
+from webmacs.storage import migrate, triggers
 from webmacs.storage.base import Commit, Row, Storage, check_changes
 from webmacs.storage.bulk import plain
 from webmacs.storage.dialect import SQLITE
@@ -187,9 +187,10 @@ class SqliteStorage(Storage):
 
     # -- configuration -----------------------------------------------------------------------------------------
 
-    async def write(self, *writes: Write) -> int:
+    async def write(self, *writes: Write, actor: Actor | None = None) -> int:
         """See `Storage`."""
-        return await self._writer.run(lambda db: _write(db, writes))
+        signature = triggers.signature(actor or self.actor)
+        return await self._writer.run(lambda db: _write(db, writes, signature))
 
     async def derive(
         self,
@@ -330,14 +331,18 @@ def _recall(db: sqlite3.Connection, keys: list[BatchKey]) -> dict[BatchKey, Batc
     return records
 
 
-def _write(db: sqlite3.Connection, writes: Collection[Write]) -> int:
+def _write(db: sqlite3.Connection, writes: Collection[Write], signature: Write | None) -> int:
     for write in writes:
         _check(write)
     changed = 0
     with transaction(db):
+        if signature is not None:  # the triggers of the audit log read it; nobody else ever sees it
+            _run(db, signature)
         for write in writes:
             changed = _run(db, write)
             check_changes(write, changed)
+        if signature is not None:
+            db.execute("DELETE FROM acting")
     return changed
 
 

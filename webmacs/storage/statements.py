@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from webmacs.errors import NotFound
 from webmacs.model import Scalar, Write
-from webmacs.storage.base import Storage
+from webmacs.storage.base import Tables
 
 
 def update(table: str, public_id: str, values: Mapping[str, Scalar]) -> Write:
@@ -42,13 +42,13 @@ def delete(table: str, public_id: str) -> Write:
     return Write(f"DELETE FROM {table} WHERE public_id = :public_id", ({"public_id": public_id},))
 
 
-async def on_one(storage: Storage, what: str, public_id: str, *writes: Write) -> None:
+async def on_one(storage: Tables, what: str, public_id: str, *writes: Write) -> None:
     """Write, the last statement to a single row. Raises `NotFound` when there is none; `what` is what to call it."""
     if not await storage.write(*writes):
         raise NotFound(f"there is no {what} {public_id}")
 
 
-async def total(storage: Storage, table: str) -> int:
+async def total(storage: Tables, table: str) -> int:
     """How many rows a table of the configuration has."""
     return int((await storage.fetch(f"SELECT count(*) FROM {table}"))[0][0])
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from webmacs.config import StorageSettings
 from webmacs.model import Scalar, Write
-from webmacs.storage import rollups
+from webmacs.storage import audit, rollups
 from webmacs.storage.base import Storage
 
 CHUNK: Final = 5_000
@@ -26,7 +26,7 @@ SELECT id FROM ids WHERE id IS NOT NULL AND id NOT IN (SELECT id FROM events)
 
 async def keep_house(storage: Storage, settings: StorageSettings, now_us: int, batches_kept_us: int) -> None:
     """Make room ahead; forget old batch identities and runs, readings past retention and those of deleted events,
-    and what was rolled up of them.
+    what was rolled up of them, and entries of the audit log past theirs.
 
     In small transactions, so that ingestion never waits for long. Raises `StorageUnavailable`; what is left is done
     the next time.
@@ -48,6 +48,8 @@ async def keep_house(storage: Storage, settings: StorageSettings, now_us: int, b
             continue
         while await storage.write(rollups.expire(before_us, CHUNK)):
             continue
+    if settings.audit_retention_days:
+        await audit.expire(storage, now_us - settings.audit_retention_days * DAY_US)
     for (event_id,) in await storage.fetch(_ORPHANS.format(table="datapoints")):
         while await storage.forget_event(event_id, CHUNK):
             continue

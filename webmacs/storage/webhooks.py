@@ -9,7 +9,7 @@ from typing import Final
 
 from webmacs.errors import NotFound
 from webmacs.model import Scalar, Webhook, Write
-from webmacs.storage.base import Row, Storage
+from webmacs.storage.base import Row, Tables
 from webmacs.storage.logbook import LogEntry, log_if
 from webmacs.storage.statements import delete, on_one, update
 
@@ -20,12 +20,12 @@ _WEBHOOKS: Final = (
 CHUNK: Final = 5_000
 
 
-async def webhooks(storage: Storage) -> list[Webhook]:
+async def webhooks(storage: Tables) -> list[Webhook]:
     """All webhooks, the oldest first."""
     return [_webhook(row) for row in await storage.fetch(f"{_WEBHOOKS} ORDER BY id")]
 
 
-async def webhook(storage: Storage, public_id: str) -> Webhook:
+async def webhook(storage: Tables, public_id: str) -> Webhook:
     """One webhook. Raises `NotFound`."""
     rows = await storage.fetch(f"{_WEBHOOKS} WHERE public_id = :public_id", public_id=public_id)
     if not rows:
@@ -34,7 +34,7 @@ async def webhook(storage: Storage, public_id: str) -> Webhook:
 
 
 async def change_webhook(
-    storage: Storage, public_id: str, *, events: Sequence[str] | None = None, **changed: Scalar
+    storage: Tables, public_id: str, *, events: Sequence[str] | None = None, **changed: Scalar
 ) -> None:
     """Change columns of a webhook. Raises `Conflict`, `NotFound`."""
     if events is not None:
@@ -75,7 +75,7 @@ def written(events: Sequence[str]) -> str:
 
 
 async def add_webhook(
-    storage: Storage,
+    storage: Tables,
     *,
     url: str,
     events: Sequence[str],
@@ -92,7 +92,7 @@ async def add_webhook(
     return public_id
 
 
-async def enable_webhook(storage: Storage, public_id: str, *, enabled: bool) -> None:
+async def enable_webhook(storage: Tables, public_id: str, *, enabled: bool) -> None:
     """Switch a webhook on or off; deliveries that wait for it stay where they are. Raises `NotFound`."""
     await on_one(storage, "webhook", public_id, update("webhooks", public_id, {"enabled": int(enabled)}))
 
@@ -106,7 +106,7 @@ def switch_off(webhook_id: int, entry: LogEntry) -> list[Write]:
     ]
 
 
-async def change_secret(storage: Storage, public_id: str, secret: str, *, old_until_us: int) -> None:
+async def change_secret(storage: Tables, public_id: str, secret: str, *, old_until_us: int) -> None:
     """Give a webhook a new secret; the one it had stays good beside it until then. Raises `NotFound`."""
     row: dict[str, Scalar] = {"public_id": public_id, "secret": secret, "until_us": old_until_us}
     change = Write(
@@ -117,7 +117,7 @@ async def change_secret(storage: Storage, public_id: str, secret: str, *, old_un
     await on_one(storage, "webhook", public_id, change)
 
 
-async def remove_webhook(storage: Storage, public_id: str) -> None:
+async def remove_webhook(storage: Tables, public_id: str) -> None:
     """Remove a webhook and, in chunks, its deliveries, of which none is attempted from the first statement on.
 
     Raises `NotFound`.
