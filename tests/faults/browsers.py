@@ -37,6 +37,8 @@ class Watching(asyncio.Protocol):
         """Value and time of each message."""
         self.closed: tuple[int, float] | None = None
         """The code of the close frame, and when it came."""
+        self.received = 0
+        """Bytes, in all."""
         self.ended = asyncio.Event()
 
     @property
@@ -74,6 +76,7 @@ class Watching(asyncio.Protocol):
         """See `asyncio.Protocol`."""
         now, left = time.perf_counter(), self._left
         left += data
+        self.received += len(data)
         if not self._upgraded and (end := left.find(b'live datapoint stream."}')) >= 0:
             self._upgraded = True
             del left[: end + len(b'live datapoint stream."}')]
