@@ -71,6 +71,9 @@ class Guest:
         await guest.roll_call()
         return guest
 
+    def __repr__(self) -> str:
+        return f"{self.entrance.name.lower()} of {self.who}"
+
     @property
     def is_in(self) -> bool:
         """Whether the connection lives."""

@@ -31,11 +31,18 @@ class History(RuleBasedStateMachine):
     def __init__(self, site: Site, runner: asyncio.Runner, sums: Sums) -> None:
         super().__init__()
         self.play, self.runner, self.sums = Play(site, sums), runner, sums
+        self.story: list[str] = []
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Let the loop run until that is done. Between two steps of a history nothing moves."""
         self.sums.steps += 1
-        return self.runner.run(work)
+        self.story.append(_told(work))
+        try:
+            return self.runner.run(work)
+        except Exception as error:
+            if not self.sums.first_failure:  # what depends on chance may not come again when it is repeated
+                self.sums.first_failure = "\n  ".join(("The first to fail:", *self.story, repr(error)))
+            raise
 
     @initialize()
     def begin(self) -> None:
@@ -62,7 +69,7 @@ class History(RuleBasedStateMachine):
     def connect(self, entrance: Entrance, user: int, scope: Scope | None, query: str) -> None:
         """Come in with a new session, or a new token of that scope."""
         if self.play.model.roles and not self.play.troubled and len(self.play.guests) < MOST_GUESTS:
-            owner = _one_of(sorted(self.play.model.roles), user)
+            owner = _one_of(list(self.play.model.roles), user)
             self.do(self.play.arrive(self.do(self.play.credential(owner, scope)), entrance, query))
 
     @precondition(lambda self: self.play.credentials and len(self.play.guests) < MOST_GUESTS)
@@ -161,6 +168,12 @@ class History(RuleBasedStateMachine):
     def rest(self) -> None:
         """Everyone waits until nothing moves any more. Then all is as the model says."""
         self.do(self.play.rest())
+
+
+def _told(work: Any) -> str:
+    """A step, as a reader would write it."""
+    given = {name: value for name, value in work.cr_frame.f_locals.items() if name != "self"}
+    return f"{work.__name__}({', '.join(f'{name}={value}' for name, value in given.items())})"
 
 
 def _one_of(choices: Sequence[T], which: int) -> T:

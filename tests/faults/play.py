@@ -38,6 +38,7 @@ class Sums:
     stored: int = 0
     alarms: int = 0
     looked: int = 0
+    first_failure: str = ""
     faults: Counter[str] = field(default_factory=Counter)
     thrown_out_s: list[float] = field(default_factory=list)
 

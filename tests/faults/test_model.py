@@ -66,12 +66,11 @@ def play_histories(site: Site, runner: asyncio.Runner, sums: Sums) -> None:
 
     history: Any = partial(History, site, runner, sums)  # a function does as well as the class it asks for
 
-    if not LONG:
-        run_state_machine_as_test(history, settings=settings)
-        return
     seed = int(os.environ.get(SEED) or random.randrange(2**32))
     try:
-        run_state_machine_as_test(hypothesis.seed(seed)(history), settings=settings)
+        run_state_machine_as_test(hypothesis.seed(seed)(history) if LONG else history, settings=settings)
     except BaseException as error:
-        error.add_note(f"To repeat all of this run: WEBMACS_TEST_LONG=1 {SEED}={seed}")
+        error.add_note(sums.first_failure)
+        if LONG:
+            error.add_note(f"To repeat all of this run: WEBMACS_TEST_LONG=1 {SEED}={seed}")
         raise
