@@ -143,6 +143,54 @@ async def test_a_token_comes_out_nowhere(tmp_path: Path, log_format: str) -> Non
         assert all(isinstance(json.loads(line), dict) for line in log.splitlines())
 
 
+@pytest.mark.promise("S1")
+async def test_a_secret_that_is_set_is_shown_in_no_answer_and_on_no_command_line(tmp_path: Path) -> None:
+    """Passwords, secrets of webhooks and sessions, asked for everywhere where what was changed is shown."""
+    config, plant = await prepare(tmp_path, "json")
+    admin = {"Authorization": f"Bearer {plant.tokens[Role.ADMIN]}"}
+    async with started("serve", "--config", config, cwd=tmp_path) as server, aiohttp.ClientSession() as client:
+        collected: list[bytes] = []
+        reading = asyncio.create_task(_collect(server, collected))
+        api = f"{await _address(collected)}/api/v1"
+
+        async def ask(method: str, path: str, body: object = None) -> str:
+            async with client.request(method, f"{api}{path}", json=body, headers=admin) as response:
+                text = await response.text()
+                assert response.status < 300, (path, text)
+                return text
+
+        said = [
+            await ask("POST", "/users", {"email": "a@b.org", "username": "newcomer", "password": f"{CANARY} one"}),
+            await ask(
+                "POST",
+                "/webhooks",
+                {"url": "http://127.0.0.1:9/", "events": ["sensor.reading"], "secret": f"{CANARY} two"},
+            ),
+        ]
+        users, hooks = [json.loads(await ask("GET", path))["data"] for path in ("/users", "/webhooks")]
+        (newcomer,) = [user["public_id"] for user in users if user["email"] == "a@b.org"]
+        said += [
+            await ask("PUT", f"/users/{newcomer}", {"password": f"{CANARY} three"}),
+            await ask("PUT", f"/webhooks/{hooks[0]['public_id']}", {"secret": f"{CANARY} four"}),
+            *[await ask("GET", path) for path in ("/users", "/webhooks", "/tokens", "/logging", "/audit", "/auth/me")],
+            await ask("GET", "/../../metrics"),
+            await ask("DELETE", f"/users/{newcomer}"),
+            await ask("GET", "/audit?page_size=100"),
+        ]
+        ps = await asyncio.create_subprocess_exec("ps", "-eo", "args", stdout=asyncio.subprocess.PIPE)
+        processes = (await ps.communicate())[0].decode()
+        assert (await server.stop(signal.SIGABRT))[0] == -signal.SIGABRT  # it dies on the spot, with all that it has
+        await reading
+    for each in (*said, b"".join(collected).decode()):
+        assert CANARY not in each
+        assert "$argon2" not in each
+        assert SECRET not in each
+        assert api_token_digest(GOOD) not in each
+    assert "serve --config" in processes
+    assert SECRET not in processes
+    assert '"password": "changed"' in said[-1].replace('":"', '": "')
+
+
 STRICT = """
 trusted_proxies = ["127.0.0.1"]
 requests_per_minute = 60

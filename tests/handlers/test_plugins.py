@@ -26,6 +26,7 @@ from tests.handlers.rest import (
     with_one,
 )
 from tests.plant import Server
+from tests.wire import call
 from webmacs import __version__
 from webmacs.model import Role
 from webmacs.testing import ManualClock
@@ -177,6 +178,22 @@ async def test_each_field_changes_alone_and_when_it_did_is_shown(shared: Server,
     assert found == {**instance, **change, "updated_on": found["updated_on"]}
     again = await changed(shared, PLUGINS, instance["public_id"], change)
     assert again == found  # it changed nothing
+
+
+@pytest.mark.promise("S1")
+async def test_the_configuration_of_a_device_is_shown_to_those_who_may_operate_it(shared: Server) -> None:
+    """It may hold a password; a controller, whose account is an operator's, needs it."""
+    instance = await bare(shared, config_json='{"password": "CANARY"}')
+    body = {"name": fresh(), "scope": "read"}
+    token = (await call(shared, "POST", f"{API}/tokens", await shared.login(), json=body)).body["token"]
+    tokens = {**{role.value: shared.plant.tokens[role] for role in Role}, "read": token}
+    for who, text in tokens.items():
+        listed = await call(shared, "GET", f"{PLUGINS.path}?page_size=100", text)
+        one = await call(shared, "GET", path_of(instance), text)
+        assert (listed.status, one.status) == (200, 200)
+        shows = who in {"operator", "admin"}
+        assert ("CANARY" in str(listed.body)) is shows
+        assert (one.body["config_json"] is not None) is shows
 
 
 async def test_a_configuration_has_an_end(shared: Server) -> None:

@@ -28,7 +28,7 @@ from webmacs.handlers.resource import (
     unset,
 )
 from webmacs.latest import LatestValues
-from webmacs.model import Channel, Direction, Plugin, Role
+from webmacs.model import Channel, Direction, Identity, Plugin, Role, Scope
 from webmacs.plugins.base import MAX_ID
 from webmacs.plugins.installed import Installed
 from webmacs.plugins.instances import add_instance
@@ -61,7 +61,10 @@ class Status(enum.StrEnum):
 
 
 class InstanceShape(TypedDict):
-    """An instance of a plugin with its channels, the oldest first."""
+    """An instance of a plugin with its channels, the oldest first.
+
+    `config_json` may hold the password of a device: it is null for viewers, and for tokens that only read.
+    """
 
     public_id: str
     plugin_id: str
@@ -185,7 +188,8 @@ class PluginRoutes:
     async def listed(self, call: Call[None, PageQuery]) -> Page[InstanceShape]:
         """A page of instances: those that are switched on, the oldest first, then those that are not."""
         # A controller reads the first page and stops what is not on it, so nothing that runs may slide off that page.
-        return call.query.of(sorted(self._catalog.current.plugins, key=lambda one: not one.enabled), self._shape)
+        instances = sorted(self._catalog.current.plugins, key=lambda one: not one.enabled)
+        return call.query.of(instances, lambda instance: self._shape(instance, call.identity))
 
     async def add(self, call: Call[NewInstance]) -> Done:
         """Add an instance with its channels.
@@ -217,7 +221,7 @@ class PluginRoutes:
 
     async def show(self, call: Call) -> InstanceShape:
         """One instance."""
-        return self._shape(self._instance(call.named()))
+        return self._shape(self._instance(call.named()), call.identity)
 
     async def change(self, call: Call[InstanceChange]) -> Done:
         """Change an instance. Its events keep their names."""
@@ -240,8 +244,9 @@ class PluginRoutes:
     def _instance(self, public_id: str) -> Plugin:
         return instance_of(self._catalog.current, public_id)
 
-    def _shape(self, instance: Plugin) -> InstanceShape:
+    def _shape(self, instance: Plugin, caller: Identity) -> InstanceShape:
         catalog = self._catalog.current
+        configures = caller.user.role.covers(Role.OPERATOR) and caller.scope.covers(Scope.FULL)
         user = catalog.users_by_id.get(instance.user_id or 0)
         channels = catalog.channels_by_plugin.get(instance.id, ())
         return {
@@ -251,7 +256,7 @@ class PluginRoutes:
             "demo_mode": instance.demo_mode,
             "enabled": instance.enabled,
             "status": self._status(instance, channels),
-            "config_json": instance.config_json,
+            "config_json": instance.config_json if configures else None,
             "error_message": None,
             "created_on": timestamp(instance.created_us),
             "updated_on": None if instance.updated_us is None else timestamp(instance.updated_us),
