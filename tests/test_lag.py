@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -36,12 +34,6 @@ class Watched:
 
     def below(self, bound_s: float) -> float:
         return samples(self.metrics)["webmacs_loop_lag_seconds_bucket", (("le", str(bound_s)),)]
-
-
-@pytest.fixture
-def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    with caplog.at_level(logging.WARNING, "webmacs.lag"):
-        yield caplog.messages
 
 
 def test_how_often_it_was_how_late_is_counted() -> None:
@@ -76,16 +68,18 @@ def test_what_it_remembers_is_bounded() -> None:
     assert len(watched.lag._recent) == 60
 
 
-def test_a_loop_that_was_held_up_is_said_once_a_minute_and_the_rest_counted(warnings: list[str]) -> None:
+def test_a_loop_that_was_held_up_is_said_once_a_minute_and_the_rest_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     watched = Watched(warn_s=0.5)
     watched.wakes(0.49)
-    assert warnings == []
+    assert caplog.messages == []
     watched.wakes(0.5, 0.7, 0.8)
-    assert [message.split(":")[0] for message in warnings] == ["the event loop was held up for 0.50 s"]
+    assert [message.split(":")[0] for message in caplog.messages] == ["the event loop was held up for 0.50 s"]
     watched.wakes(1.25, after_s=61)
-    assert warnings[1].startswith("the event loop was held up for 1.25 s, and 2 times more since")
+    assert caplog.messages[1].startswith("the event loop was held up for 1.25 s, and 2 times more since")
     watched.wakes(0.6, after_s=61)
-    assert warnings[2].startswith("the event loop was held up for 0.60 s: all clients waited")
+    assert caplog.messages[2].startswith("the event loop was held up for 0.60 s: all clients waited")
 
 
 async def test_who_blocks_the_loop_is_seen() -> None:

@@ -8,6 +8,7 @@ from webmacs.clock import Clock
 from webmacs.config import ServerSettings
 from webmacs.errors import InvalidMessage, Overloaded
 from webmacs.handlers.sockets import Doorkeeper, Entrance, Socket
+from webmacs.handlers.turns import Turns
 from webmacs.hub import CONTROLLER, Client
 from webmacs.model import Role, Scope
 from webmacs.pipeline.base import Batch, Outcome, Refused
@@ -20,6 +21,7 @@ class Telemetry:
     def __init__(self, doorkeeper: Doorkeeper, pipeline: Pipeline, clock: Clock, settings: ServerSettings) -> None:
         self._doorkeeper, self._pipeline, self._clock = doorkeeper, pipeline, clock
         self._entrance = Entrance(CONTROLLER, Role.OPERATOR, Scope.INGEST, settings.max_message_bytes)
+        self._turns = Turns()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Read batches until the controller leaves or is sent away."""
@@ -28,6 +30,7 @@ class Telemetry:
     async def _converse(self, client: Client, socket: Socket) -> None:
         sender = Sender(client, self._pipeline, self._clock)
         while (text := await socket.text()) is not None:
+            await self._turns.take()
             await sender.take(text)
 
 
