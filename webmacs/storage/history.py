@@ -19,6 +19,8 @@ from webmacs.storage.rollups import MINUTE_US, minute, note
 
 MIN_POINTS: Final = 10
 FIRST_LOOK_US: Final = 60 * MINUTE_US  # how far back a page is looked for at first; each time, four times as far
+FIRST_GLANCE_US: Final = 50_000  # the same within the last minute, for pages that begin no further from the newest than
+NEAR: Final = 10_000  # readings
 BEGINNING_US: Final = -62_135_596_800_000_000  # of the year 1
 END_US: Final = 253_402_300_800_000_000  # of the year 9999
 _PUBLIC_ID: Final = re.compile(r"([0-9a-f]{8,16})-([0-9a-f]{1,8})-(-?[0-9a-f]{1,15})")
@@ -82,16 +84,10 @@ def length(span_us: int, intervals: int) -> int:
 
 async def page(storage: Storage, snapshot: Snapshot, now_us: int, *, offset: int, limit: int) -> list[Datapoint]:
     """The readings of all events, the newest first: `limit` of them after the first `offset`."""
-    counted = before = 0
-    from_us = until_us = END_US
-    async for start_us, count in _minutes(storage, now_us):
-        if counted + count > offset:
-            if until_us == END_US:
-                until_us, before = start_us + MINUTE_US, counted
-            from_us = start_us
-        counted += count
-        if counted >= offset + limit:
-            break
+    before, until_us = 0, END_US
+    from_us = await _within_the_minute(storage, now_us, offset + limit)
+    if from_us is None:
+        from_us, until_us, before = await _minutes_of_page(storage, now_us, offset, limit)
     dialect = storage.dialect
     rows = await storage.fetch(
         f"SELECT d.id, d.event_id, {dialect.time_us}, d.value, d.experiment_id FROM events AS e"
@@ -103,6 +99,39 @@ async def page(storage: Storage, snapshot: Snapshot, now_us: int, *, offset: int
         offset=offset - before,
     )
     return snapshot.datapoints(rows)
+
+
+async def _within_the_minute(storage: Storage, now_us: int, wanted: int) -> int | None:
+    """A time since when there are so many readings, if it is less than a minute ago. A busy minute has millions: what
+    is shown of it is found without reading the rest.
+    """
+    look_us = FIRST_GLANCE_US
+    while look_us < MINUTE_US and wanted <= NEAR:
+        rows = await storage.fetch(
+            f"SELECT count(*) FROM (SELECT 1 FROM events AS e {_of_event(storage, ':from_us', str(END_US))}"
+            " LIMIT :wanted) AS counted",
+            from_us=now_us - look_us,
+            wanted=wanted,
+        )
+        if int(rows[0][0]) >= wanted:
+            return now_us - look_us
+        look_us *= 4
+    return None
+
+
+async def _minutes_of_page(storage: Storage, now_us: int, offset: int, limit: int) -> tuple[int, int, int]:
+    """The whole minutes in which a page is: from when, until when, and how many readings come before it."""
+    counted = before = 0
+    from_us = until_us = END_US
+    async for start_us, count in _minutes(storage, now_us):
+        if counted + count > offset:
+            if until_us == END_US:
+                until_us, before = start_us + MINUTE_US, counted
+            from_us = start_us
+        counted += count
+        if counted >= offset + limit:
+            break
+    return from_us, until_us, before
 
 
 async def total(storage: Storage) -> int:
