@@ -29,7 +29,11 @@ class LostAnswer(Fault):
 
 
 class Cut(Fault):
-    """The request is cut off behind the pattern: the server gets only the part up to there."""
+    """The request is cut off so many bytes behind the pattern: the server gets only the part up to there."""
+
+    def __init__(self, pattern: bytes, more: int) -> None:
+        super().__init__(pattern)
+        self.more = more
 
 
 class Reset(Fault):
@@ -80,8 +84,8 @@ class Proxy:
         self._fault = fault = LostAnswer(pattern)
         return fault
 
-    def cut_behind(self, pattern: bytes) -> Cut:
-        self._fault = fault = Cut(pattern)
+    def cut_behind(self, pattern: bytes, more: int = 0) -> Cut:
+        self._fault = fault = Cut(pattern, more)
         return fault
 
     def reset_at(self, pattern: bytes, words: bytes) -> Reset:
@@ -180,7 +184,7 @@ class _Link:
                 if fault is not self._fault:
                     self._fault = fault
                     if isinstance(fault, Cut):
-                        await _send(writer, data[: data.index(fault.pattern) + len(fault.pattern)])
+                        await _send(writer, data[: data.index(fault.pattern) + len(fault.pattern) + fault.more])
                         fault.met.set()
                         break
                     if isinstance(fault, Reset):
