@@ -48,6 +48,7 @@ def test_help_names_every_command_in_the_order_of_a_newcomer() -> None:
         "export",
         "import",
         "copy",
+        "audit",
         "doctor",
         "migrate",
     ]

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "export": ("webmacs.cli.export", "Write readings as CSV, in order of time."),
     "import": ("webmacs.cli.importing", "Store the readings of CSV files, each at its own time."),
     "copy": ("webmacs.cli.copy", "Copy an installation into another storage, whole, and compare both."),
+    "audit": ("webmacs.cli.audit", "Show who changed what, when, from what to what."),
     "doctor": ("webmacs.cli.doctor", "Check an installation: what is wrong, and how to mend it."),
     "migrate": ("webmacs.cli.migrate", "Bring the storage's schema up to date."),
 }

@@ -99,8 +99,12 @@ def runs(command: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
 
 
 def one_line(error: WebmacsError) -> click.ClickException:
-    """An error of ours as a command ends with it: one line on stderr and exit code 1."""
-    return click.ClickException(" ".join(str(error).split()))
+    """An error of ours as a command ends with it: one line on stderr and exit code 1.
+
+    Part of it may be what a server has said, which is not to give our terminal orders.
+    """
+    text = "".join(letter if letter.isprintable() else " " for letter in str(error))
+    return click.ClickException(" ".join(text.split()))
 
 
 def plainly(error: OSError) -> str:

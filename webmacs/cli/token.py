@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from webmacs.auth import api_token_digest, new_api_token
+from webmacs.cli.names import printable
 from webmacs.cli.setting import config_option, opened_storage, runs, settings_from
 from webmacs.clock import SystemClock
 from webmacs.errors import NotFound
@@ -76,7 +77,8 @@ async def listed(config: Path | None) -> None:
             until = "until revoked" if token.expires_us is None else f"until {to_datetime(token.expires_us):%Y-%m-%d}"
             whose = "" if token.plugin_id is None else f", of {instances.get(token.plugin_id, '?')} alone"
             email = emails.get(token.user_id, "?")
-            click.echo(f"{token.public_id}  {email:<32} {until:<16} {token.scope:<6} {token.name}{whose}")
+            line = f"{token.public_id}  {email:<32} {until:<16} {token.scope:<6} {token.name}{whose}"
+            click.echo(printable(line))
 
 
 @command.command("revoke")

@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from webmacs.auth import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Passwords
+from webmacs.cli.names import printable
 from webmacs.cli.setting import config_option, opened_storage, runs, settings_from
 from webmacs.clock import SystemClock
 from webmacs.errors import Conflict
@@ -62,7 +63,8 @@ async def listed(config: Path | None) -> None:
     async with opened_storage(settings_from(config)) as storage:
         for user in await accounts.users(storage):
             created = f"{to_datetime(user.created_us):%Y-%m-%d}"
-            click.echo(f"{user.email:<32} {user.role:<9} {user.username:<20} {created}  {user.public_id}")
+            line = f"{user.email:<32} {user.role:<9} {user.username:<20} {created}  {user.public_id}"
+            click.echo(printable(line))
 
 
 @command.command("passwd")

@@ -21,7 +21,7 @@ from click.core import ParameterSource
 from webmacs.cli import access
 from webmacs.cli.board import Board
 from webmacs.cli.feed import Feed, Mode, SignIn
-from webmacs.cli.names import Names
+from webmacs.cli.names import Names, printable
 from webmacs.cli.point import Point
 from webmacs.cli.setting import runs, settings_from, until_told_to_stop
 from webmacs.errors import WebmacsError
@@ -190,8 +190,8 @@ class Audience:
             self._ended.set()
 
     def changed(self, mode: Mode, problem: str | None) -> None:
-        """See `Listener`."""
-        self._display.changed(mode, problem)
+        """See `Listener`. The problem may be in words of the server's."""
+        self._display.changed(mode, None if problem is None else printable(problem))
 
 
 class Lines:
@@ -218,7 +218,8 @@ class Lines:
 
     def _line(self, point: Point) -> str:
         if self._as_json:
-            return json.dumps(point.raw, ensure_ascii=False, separators=(",", ":"))
+            text = json.dumps(point.raw, ensure_ascii=False, separators=(",", ":"))
+            return text if text.isprintable() else json.dumps(point.raw, separators=(",", ":"))
         label = self._names.event(point.event)
         return f"{point.time.isoformat(timespec='microseconds')}\t{label.name}\t{point.value!r}\t{label.unit}"
 

@@ -33,8 +33,8 @@ class Change:
     becomes: dict[str, Any] | None
 
     def differences(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """Before and after; of what was changed, only that."""
-        if self.was is None or self.becomes is None:
+        """Before and after; of what was changed, only that. (A setpoint may be the value that there was.)"""
+        if self.was is None or self.becomes is None or self.action == "set":
             return self.was, self.becomes
         differ = [key for key, value in self.becomes.items() if self.was.get(key) != value]
         return {key: self.was.get(key) for key in differ}, {key: self.becomes[key] for key in differ}
