@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+import pytest
+
 from tests.virtual_time import settle, virtual_time
 from webmacs.handlers.turns import Turns
 from webmacs.tasks import end
@@ -56,6 +58,7 @@ async def test_who_has_always_something_to_do_keeps_nobody_for_longer_than_a_sli
     assert work.done["a"] > 100
 
 
+@pytest.mark.promise("P8")
 @virtual_time
 async def test_many_together_keep_nobody_for_longer_than_a_slice_and_one_step_each_at_first() -> None:
     work = Work()
