@@ -15,7 +15,7 @@ from tests.cli.runner import complaint, done, run
 from tests.plant import PASSWORD, Server
 from webmacs.config import load_settings
 from webmacs.extensions import load_storage
-from webmacs.model import Role
+from webmacs.model import Role, Write
 from webmacs.storage import migrate, plugins
 
 SEEN_WITHIN_S = 1.0
@@ -153,6 +153,29 @@ def test_a_list_of_tokens_says_what_they_are_good_for(config: Path) -> None:
         done("token", "issue", EMAIL, "--name", f"rig {number}", "--scope", "ingest", *options, "--config", config)
     lines = [line.split(maxsplit=4)[4] for line in done("token", "list", "--config", config).splitlines()]
     assert lines == ["ingest rig 1", "ingest rig 2, of Test rig alone", "ingest rig 3, of Test rig alone"]
+
+
+@pytest.mark.promise("S10")
+def test_what_somebody_is_called_gives_a_terminal_no_orders(config: Path) -> None:
+    """Over HTTP, people choose their names, and those of their tokens."""
+    add(config)
+
+    async def rename() -> None:
+        storage = load_storage(load_settings(config, {}))
+        await storage.open()
+        try:
+            await storage.write(
+                Write("UPDATE users SET username = :name", ({"name": "\x1b[2J\x9b31mroot\nroot"},)),
+                Write("UPDATE api_tokens SET name = :name", ({"name": "\x1b[2J\x9b31mrig\nrig"},)),
+            )
+        finally:
+            await storage.close()
+
+    done("token", "issue", EMAIL, "--config", config)
+    asyncio.run(rename())
+    for command in ("user", "token"):
+        (line,) = done(command, "list", "--config", config).splitlines()
+        assert line.isprintable()
 
 
 def test_a_token_is_bound_to_an_instance_that_there_is_and_for_ingestion_alone(config: Path) -> None:

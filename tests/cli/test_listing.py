@@ -43,6 +43,7 @@ def test_notes_are_wrapped_and_texts_are_not() -> None:
     assert shown == ["    one two three", "    four five six", f"    {words}"]
 
 
+@pytest.mark.promise("S10")
 def test_nothing_in_a_list_gives_a_terminal_orders() -> None:
     assert "\x1b" not in "".join(drawn(entry("a\x1b[2Jb", "c\x1b[2Jd", texts=("e\x1b[2Jf",))))
 
@@ -51,6 +52,7 @@ def test_an_empty_list_has_no_headings() -> None:
     assert drawn() == []
 
 
+@pytest.mark.promise("S10")
 def test_a_line_is_a_line_whatever_its_fields_hold(capsys: pytest.CaptureFixture[str]) -> None:
     show((), [entry("", fields=("a\tb\nc", 1, None, "d"))], lines=True)
     assert capsys.readouterr().out == "a b c\t1\t\td\n"

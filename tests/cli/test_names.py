@@ -150,5 +150,6 @@ def test_without_names_what_is_chosen_is_an_id() -> None:
     assert Names().chosen(["abc-123"]) == ["abc-123"]
 
 
+@pytest.mark.promise("S10")
 def test_a_name_cannot_give_the_terminal_orders() -> None:
     assert printable("a\x1b[2Jb\tc\nd") == "a [2Jb c d"

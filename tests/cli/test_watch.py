@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
+import click
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
@@ -30,8 +31,10 @@ from webmacs.cli import access, main
 from webmacs.cli.feed import Mode
 from webmacs.cli.names import Names
 from webmacs.cli.point import in_list
+from webmacs.cli.setting import one_line
 from webmacs.cli.watch import Audience, Lines, Screen, Unread, watch
 from webmacs.cli.watch import Server as Watched
+from webmacs.errors import AuthError
 from webmacs.model import Role
 
 LATER = "2026-05-04T12:00:01.000000+00:00"
@@ -106,6 +109,27 @@ def test_what_hinders_is_said_on_standard_error(capsys: pytest.CaptureFixture[st
     lines.changed(Mode.CONNECTING, None)
     lines.changed(Mode.POLLING, "connection refused")
     assert capsys.readouterr() == ("", "polling: connection refused\n")
+
+
+ORDERS = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\r\n"
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("as_json", [True, False])
+async def test_a_server_gives_our_terminal_no_orders(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
+    """Neither by what its events are called, nor by why it refuses us."""
+    async with aiohttp.ClientSession() as session:
+        names = Names()
+        watched = Watched("http://nowhere", access.by_token("good"), trust=True)
+        audience = Audience(watched, names, Lines(names, as_json=as_json), session, asyncio.Event(), 1)
+        audience.changed(Mode.POLLING, f"refused{ORDERS}")
+        await audience.received(in_list([reading(f"e1{ORDERS}")]))
+    for said in capsys.readouterr():
+        (line,) = said.splitlines()
+        assert line.replace("\t", "").isprintable()
+    with pytest.raises(click.ClickException) as refused:
+        raise one_line(AuthError(f"refused{ORDERS}"))
+    assert refused.value.message.isprintable()
 
 
 # -- ways in ------------------------------------------------------------------------------------------------------
