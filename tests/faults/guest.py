@@ -102,6 +102,12 @@ class Guest:
                 await asyncio.sleep(0.001)
         assert self.is_in or not self.asked, (self.ended, self.asked)
 
+    async def farewell(self) -> tuple[int, str]:
+        """Code and reason with which the server ends the connection, as it must now."""
+        await asyncio.wait((self.ended,), timeout=PATIENCE_S)
+        assert self.ended.done(), f"{self} is still connected"
+        return self.ended.result()
+
     async def leave(self, *, politely: bool) -> None:
         """Go, with a close frame or without a word."""
         if politely and self.is_in:

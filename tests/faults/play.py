@@ -146,9 +146,8 @@ class Play:
                 shown = (await self._settle()).shown
                 guest.attended = {event: len(shown[event]) for event in self.events}
         else:
-            await asyncio.wait_for(asyncio.shield(guest.ended), DEADLINE_S)
-            assert guest.ended.done(), f"{who} at {entrance} was let in; expected: {refusal}"
-            assert guest.ended.result() == (1008, refusal)
+            said = await guest.farewell()
+            assert said == (1008, refusal), said
             self._gone.append(guest)
 
     async def leave(self, guest: Guest, *, politely: bool) -> None:
@@ -201,8 +200,7 @@ class Play:
         for guest in self.guests:
             refusal = self.model.refusal(guest.who, guest.entrance)
             if refusal is not None:
-                async with asyncio.timeout(DEADLINE_S):
-                    said = await guest.ended
+                said = await guest.farewell()
                 assert said == (1008, refusal), said
                 self.sums.thrown_out_s.append(time.monotonic() - began)
                 self._gone.append(guest)
@@ -269,8 +267,7 @@ class Play:
             guest.disturbed = guest.disturbed or self.troubled
         await self.site.stop()
         for guest in self.guests:
-            async with asyncio.timeout(DEADLINE_S):
-                said = await guest.ended
+            said = await guest.farewell()
             assert said == STOPPING, said
         self._gone += self.guests
         self.guests = []

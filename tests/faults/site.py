@@ -137,7 +137,7 @@ class Site:
 
     def rows(self, events: Sequence[str]) -> list[tuple[str, float]]:
         """What is stored of those events, in the order in which it was."""
-        places = ", ".join("?" * len(events))
+        places = ", ".join("?" * len(events)) or "NULL"
         return [
             (event, value)
             for event, value in self.look(
@@ -210,15 +210,15 @@ class SqliteSite(Site):
 
 
 class PostgresSite(Site):
-    """On a server of its own, behind a proxy."""
+    """On a database behind a proxy, of a server that nobody else uses meanwhile."""
 
     place = "postgresql"
     faults = ("stalled", "cut", "answer_lost", "commit_answer_lost", "restarted")
 
-    def __init__(self, postgres: PostgresServer, proxy: Proxy, directory: Path) -> None:
-        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres"
-        super().__init__(settings_for(url, directory, **BRISK))
-        self._postgres, self._proxy = postgres, proxy
+    def __init__(self, postgres: PostgresServer, url: str, proxy: Proxy, directory: Path) -> None:
+        around = url.replace(f":{postgres.port}/", f":{proxy.port}/")
+        super().__init__(settings_for(around, directory, **BRISK))
+        self._postgres, self._url, self._proxy = postgres, url, proxy
         self._eye: Any = None
 
     async def stop(self) -> None:
@@ -234,7 +234,7 @@ class PostgresSite(Site):
     def look(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """See `Site`."""
         if self._eye is None:
-            self._eye = psycopg2.connect(self._postgres.url())
+            self._eye = psycopg2.connect(self._url)
             self._eye.autocommit = True
         with self._eye.cursor() as cursor:
             cursor.execute(statement.replace("?", "%s"), values)
@@ -278,15 +278,21 @@ class PostgresSite(Site):
 
 
 @asynccontextmanager
-async def site_on(place: str, directory: Path) -> AsyncIterator[Site]:
-    """A running site on that kind of storage."""
-    async with AsyncExitStack() as stack:
-        if place == "sqlite":
-            site: Site = SqliteSite(directory / "test.db")
-        else:
-            postgres = await asyncio.to_thread(PostgresServer)
-            stack.callback(postgres.remove)
-            proxy = await stack.enter_async_context(proxy_to(postgres.port))
-            site = PostgresSite(postgres, proxy, directory)
-        stack.push_async_callback(site.close)
+async def on_sqlite(directory: Path) -> AsyncIterator[Site]:
+    """A running site."""
+    site = SqliteSite(directory / "test.db")
+    try:
         yield await site.open()
+    finally:
+        await site.close()
+
+
+@asynccontextmanager
+async def on_postgres(postgres: PostgresServer, url: str, directory: Path) -> AsyncIterator[Site]:
+    """A running site on that database, which is empty."""
+    async with proxy_to(postgres.port) as proxy:
+        site = PostgresSite(postgres, url, proxy, directory)
+        try:
+            yield await site.open()
+        finally:
+            await site.close()

@@ -31,7 +31,7 @@ from tests.wire import SOCKETS
 from webmacs.model import Role
 from webmacs.tasks import end
 
-EXAMPLES: Final = 5_000 if LONG else 40
+EXAMPLES: Final = 5_000 if LONG else 25
 AT_ONCE: Final = 6
 PAUSE_S: Final = 0.01  # between two readings of the witness
 SILENCE_S: Final = 0.03  # after which nothing more is expected of half a message

@@ -21,20 +21,26 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.conftest import BACKENDS
 from tests.faults.machine import History
 from tests.faults.play import Sums
-from tests.faults.site import Site, site_on
+from tests.faults.site import Site, on_postgres, on_sqlite
 from tests.promises import LONG, Figure
 
-HISTORIES = int(os.environ.get("WEBMACS_TEST_HISTORIES") or (300 if LONG else 10))
+HISTORIES = int(os.environ.get("WEBMACS_TEST_HISTORIES") or (300 if LONG else 8))
 STEPS = 40 if LONG else 15
 SEED = "WEBMACS_TEST_SEED"
 
 
 @pytest.mark.promise("P7", "P2", "P3", "P5")
 @pytest.mark.parametrize("place", BACKENDS)
-def test_whatever_happens_in_whatever_order_the_model_holds(place: str, tmp_path: Path, figure: Figure) -> None:
+def test_whatever_happens_in_whatever_order_the_model_holds(
+    place: str, tmp_path: Path, request: pytest.FixtureRequest, figure: Figure
+) -> None:
     sums = Sums()
+    if place == "sqlite":
+        around = on_sqlite(tmp_path)
+    else:
+        postgres, url = request.getfixturevalue("stoppable"), request.getfixturevalue("stoppable_url")
+        around = on_postgres(postgres, url, tmp_path)
     with asyncio.Runner() as runner:
-        around = site_on(place, tmp_path)
         site = runner.run(around.__aenter__())
         try:
             play_histories(site, runner, sums)
