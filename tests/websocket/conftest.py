@@ -1,14 +1,27 @@
-"""One server a module. What is on the wire does not depend on the storage, so there is one of them."""
+"""One server a module, on the loop that servers run on. What is on the wire does not depend on the storage."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
+import uvloop
 
 from tests.plant import Server, furnished_server
 from webmacs.handlers import sockets
+
+BOTH_LOOPS = ("test_closing", "test_control_frames")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Where a transport does more than to carry bytes, it is the other loop's, too."""
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": uvloop.new_event_loop}
+    if item.path.stem in BOTH_LOOPS:
+        factories["asyncio"] = asyncio.new_event_loop
+    return factories
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
