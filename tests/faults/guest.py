@@ -34,6 +34,8 @@ class Guest:
     ) -> None:
         """`has` says whether a reading is stored now; `only`: the events that a browser wants."""
         self.who, self.entrance, self.only, self.snapshot = who, entrance, only, snapshot
+        self.query = ""
+        """What else was asked for, by name, to ask for it again."""
         self.disturbed = False
         """Whether something may have come in the way of what it has sent."""
         self.asked: list[Sending] = []

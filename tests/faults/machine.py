@@ -18,7 +18,7 @@ from webmacs.model import Scope
 T = TypeVar("T")
 Contents = list[tuple[int, str]]
 
-MOST_GUESTS: Final = 8
+MOST_GUESTS: Final = 10
 KINDS: Final = ("plain", "plain", "alarm", "alarm", "late", "late alarm", "wrong clock", "no number", "unknown event")
 
 which_one = st.integers(0, 5)
@@ -110,17 +110,22 @@ class History(RuleBasedStateMachine):
         """Send batches without waiting in between: which controller, whether with a `batch_id`, what is in it."""
         self._send(sent)
 
-    @precondition(lambda self: self.play.batches and self.play.controllers)
+    @precondition(lambda self: self._unforgotten())
     @rule(which=which_one, altered=st.booleans(), by_two=st.booleans())
     def send_again(self, which: int, altered: bool, by_two: bool) -> None:
         """Send a batch of before again, as it was or with other contents, by one controller or by two at once."""
-        batch = _one_of(self.play.batches, which)
+        batch = _one_of(self._unforgotten(), which)
         guests = [guest for guest in self.play.controllers if guest.who.owner == batch.owner][: 1 + by_two]
         if altered:
             batch = Batch(batch.owner, batch.batch_id, (*batch.contents, self.play.item(which % EVENTS, "plain")))
         made = [(guest, batch, True) for guest in guests if not guest.awaits(batch.batch_id)]
         self.sums.again += len(made)
         self.do(self.play.send(made))
+
+    def _unforgotten(self) -> list[Batch]:
+        """Those whose owner has a controller here."""
+        owners = {guest.who.owner for guest in self.play.controllers}
+        return [batch for batch in self.play.batches if batch.owner in owners]
 
     def _send(self, sent: list[tuple[int, bool, Contents]]) -> None:
         made = []

@@ -105,7 +105,8 @@ class Play:
         for event in self.events[:2]:
             await self.change(event, "watch")
         owners = list(self.model.roles)
-        await self.arrive(await self.credential(owners[0], None), Entrance.CONTROLLER, "")
+        for owner, scope in ((owners[0], None), (owners[0], Scope.INGEST), (owners[1], None)):
+            await self.arrive(await self.credential(owner, scope), Entrance.CONTROLLER, "")
         await self.arrive(await self.credential(owners[2], None), Entrance.BROWSER, "")
 
     async def end(self) -> None:
@@ -137,7 +138,7 @@ class Play:
         text, _ = self._texts[who]
         server = self.site.server
         guest = await Guest.arrive(self.site.client, server.address, text, who, entrance, self.site.has, **asked)
-        guest.disturbed = self.troubled
+        guest.query, guest.disturbed = query, self.troubled
         refusal = self.model.refusal(who, entrance, arriving=True)
         if refusal is None:
             assert guest.is_in, f"{who} at {entrance} was refused: {guest.ended}"
@@ -261,7 +262,7 @@ class Play:
         self.troubled = False
 
     async def restart(self) -> None:
-        """Stop and start the server; what is wrong with the storage is over in between."""
+        """Stop and start the server, to which everyone comes back; a fault of the storage is over in between."""
         self.sums.faults["server stopped and started"] += 1
         for guest in self.guests:
             guest.disturbed = guest.disturbed or self.troubled
@@ -269,13 +270,15 @@ class Play:
         for guest in self.guests:
             said = await guest.farewell()
             assert said == STOPPING, said
-        self._gone += self.guests
-        self.guests = []
+        came_back, self.guests = self.guests, []
+        self._gone += came_back
         await self.site.repair()
         await self.site.start()
         await self.site.recovered()
         self.troubled = False
         self._counted, self._found = 0.0, len(self.site.rows(self.events))
+        for guest in came_back:
+            await self.arrive(guest.who, guest.entrance, guest.query)
 
     async def _quiet(self) -> dict[str, float]:
         """Wait until nothing is queued and everyone who has gone has given back their place; returns the metrics."""
