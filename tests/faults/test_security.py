@@ -17,7 +17,8 @@ from webmacs.model import Role
 
 FLOOD_S = 20.0 if LONG else 2.0
 GUESSERS = 40
-TRIES = 300 if LONG else 30
+TRIES = 100 if LONG else 30
+QUIET_S = FLOOD_S / 2
 LAG_MS = 20.0
 SLACK = 1.0 if LONG else 25.0  # a short form may run beside others, which take the loop's turns
 UNHELD = {"AUTH__FREE_FAILURES": "1000000", "SERVER__REQUESTS_PER_MINUTE": "0"}
@@ -52,13 +53,12 @@ async def guess(plant: Installation, email: str, password: str) -> int:
 async def test_a_flood_of_logins_does_not_hold_up_the_loop(storage_url: str, tmp_path: Path, figure: Figure) -> None:
     async with installed(storage_url, tmp_path, UNHELD) as plant:
         statuses: list[int] = []
-        ends = time.monotonic() + FLOOD_S
 
         async def guesser(number: int) -> None:
             while time.monotonic() < ends:
                 statuses.append(await guess(plant, f"{number}@example.org", f"guess {len(statuses)}"))
 
-        async def bystander() -> list[float]:
+        async def bystander(ends: float) -> list[float]:
             took = []
             while time.monotonic() < ends:
                 began = time.perf_counter()
@@ -67,20 +67,24 @@ async def test_a_flood_of_logins_does_not_hold_up_the_loop(storage_url: str, tmp
                 await asyncio.sleep(0.02)
             return took
 
+        started = await lags(plant)
+        await bystander(time.monotonic() + QUIET_S)
         before = await lags(plant)
-        looking = asyncio.create_task(bystander())
+        quiet_ms = quantile(started, before, 0.99)
+        ends = time.monotonic() + FLOOD_S
+        looking = asyncio.create_task(bystander(ends))
         await asyncio.gather(*(guesser(number) for number in range(GUESSERS)))
         answered = await looking
         late_ms = quantile(before, await lags(plant), 0.99)
     assert set(statuses) <= {401, 503}
     assert statuses.count(401) >= 10
-    assert late_ms <= LAG_MS * SLACK
+    assert late_ms <= max(LAG_MS, quiet_ms) * SLACK  # where the machine has no time, nobody guessing makes it so
     kind = storage_url.partition(":")[0]
     looked_at = statuses.count(401) / FLOOD_S
     figure(
         f"{kind}: {GUESSERS} at a time guess for {FLOOD_S:.0f} s, {looked_at:.0f} passwords looked at a second,"
-        f" {statuses.count(503)} turned away; loop lag p99 within {late_ms:g} ms,"
-        f" other requests {median(answered) * 1000:.0f} ms (median)"
+        f" {statuses.count(503)} turned away; loop lag p99 within {late_ms:g} ms"
+        f" ({quiet_ms:g} ms while nobody guesses), other requests {median(answered) * 1000:.0f} ms (median)"
     )
 
 
