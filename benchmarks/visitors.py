@@ -31,7 +31,8 @@ STUCK_S: Final = 90.0  # by then it is cut by a heartbeat, if not before
 SMALL_BUFFER: Final = 4096
 STORM: Final = 20
 STORM_EVERY_S: Final = 12.0
-READ_EVERY_S: Final = 0.25
+LOOKING: Final = 4  # as many as there are connections to read by, each of which fills a cache once
+READ_EVERY_S: Final = 1.0
 CHANGE_EVERY_S: Final = 1.0
 SILENT_S: Final = 60.0
 COMPLAINTS: Final = 20  # that are told; there should be none
@@ -87,7 +88,8 @@ class Company:
             for _ in range(STUCK):
                 group.create_task(self._always(self._get_stuck))
             group.create_task(self._always(self._storm))
-            group.create_task(self._always(self._look))
+            for _ in range(LOOKING):
+                group.create_task(self._always(self._look))
             group.create_task(self._always(self._work))
 
     async def _always(self, visit: Callable[[], Awaitable[None]]) -> None:
