@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 import hypothesis
 import psutil
@@ -171,7 +171,7 @@ class Witnesses:
                 message = {"datapoints": [{"value": self.sent, "event_public_id": event}], "batch_id": str(self.sent)}
                 began = time.monotonic()
                 socket.write(frame(TEXT, json.dumps(message).encode()))
-                answer = await socket.message(DEADLINE_S)
+                answer = await _heard(socket)
                 assert (answer["batch_id"], answer["accepted"]) == (str(self.sent), 1), answer
                 self.took_s.append(time.monotonic() - began)
                 self.sent += 1
@@ -181,10 +181,21 @@ class Witnesses:
         event = self.installation.plant.linked[0]
         async with socket:
             while True:
-                message = await socket.message(DEADLINE_S)
+                message = await _heard(socket)
                 if message["type"] == "datapoints_batch":
                     values = [point["value"] for point in message["datapoints"] if point["event_public_id"] == event]
                     self.shown = max([self.shown, *values])
+
+
+async def _heard(socket: RawSocket) -> Any:
+    """The next message; the server's own pings are answered meanwhile."""
+    while True:
+        opcode, payload = await socket.receive(DEADLINE_S)
+        if opcode == PING:
+            socket.write(frame(PONG, payload))
+        else:
+            assert opcode == TEXT, (opcode, payload)
+            return json.loads(payload)
 
 
 # -- what comes of it --------------------------------------------------------------------------------------------------
