@@ -24,11 +24,13 @@ from tests.postgres import PostgresServer
 from tests.proxy import Proxy, proxy_to
 from tests.storage.rows import commit, eventually, log_entry, logged, reading, record, values
 from tests.storage.test_conformance_configuration import Listener, add, tokens
+from webmacs.config import StorageSettings
 from webmacs.errors import StorageUnavailable
 from webmacs.extensions import load_storage
 from webmacs.model import Write
 from webmacs.storage import migrate
 from webmacs.storage.base import Commit, Storage
+from webmacs.storage.connections import Address
 
 CONNECT_S = STATEMENT_S = 0.4
 BOUND_S = CONNECT_S + 2 * STATEMENT_S + 0.6  # a slot, a connection, a statement, and a busy machine
@@ -278,7 +280,7 @@ def many_files() -> Iterator[None]:
 
 
 async def test_a_connection_that_fails_beside_a_thousand_others_is_unavailable_at_once(
-    many_files: None, storage: Storage, url: str, tmp_path: Path
+    many_files: None, storage: Storage, stoppable: PostgresServer, url: str, tmp_path: Path
 ) -> None:
     patient = load_storage(settings_for(url, tmp_path, storage={"statement_timeout_s": 60.0}))
     slow = asyncio.create_task(patient.fetch(SLOW))
@@ -287,12 +289,27 @@ async def test_a_connection_that_fails_beside_a_thousand_others_is_unavailable_a
         with pytest.raises(StorageUnavailable):
             await slow
         ((number,),) = await patient.fetch("SELECT pg_backend_pid()")
-        await storage.fetch(f"SELECT pg_terminate_backend({number})")
+        stoppable.execute(f"SELECT pg_terminate_backend({number})")
         time.sleep(0.1)  # noqa: ASYNC251 - the loop is not told before the next statement
         with pytest.raises(StorageUnavailable):
             await patient.ping()
         await patient.ping()
     await patient.close()
+
+
+async def test_a_connection_that_is_closed_again_leaves_those_alone_who_have_its_number_now(
+    storage: Storage, url: str
+) -> None:
+    address = Address(url, StorageSettings(statement_timeout_s=10.0))
+    connection = await address.connect()
+    number = connection.raw.fileno()
+    connection.close()
+    another = await address.connect()
+    assert another.raw.fileno() == number
+    connection.close()
+    async with another.cursor() as cursor:
+        await cursor.execute("SELECT 1")
+    another.close()
 
 
 async def test_a_listener_is_back_after_a_restart_and_tells_that_something_may_have_changed(

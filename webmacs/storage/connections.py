@@ -42,9 +42,13 @@ class Connection(aiopg.Connection):
     refused. uvloop keeps the dead entry, and the next connection that gets the number of that socket, usually the next
     attempt, cannot be waited for.
 
-    And of a socket that failed it asks `select`, which raises ValueError for a number above 1023: a server with that
-    many browsers has such ones.
+    Of a socket that failed it asks `select`, which raises ValueError for a number above 1023: a server with that many
+    browsers has such ones. And when it is closed once more, it takes out of the loop whoever has its number by then.
     """
+
+    def _close(self) -> None:
+        super()._close()
+        self._fileno = None
 
     @staticmethod
     def _ready(weak_self: weakref.ref[Connection]) -> None:
