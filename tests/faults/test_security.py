@@ -19,8 +19,8 @@ FLOOD_S = 20.0 if LONG else 2.0
 GUESSERS = 40
 TRIES = 100 if LONG else 30
 QUIET_S = FLOOD_S / 2
-LAG_MS = 20.0
-SLACK = 1.0 if LONG else 25.0  # a short form may run beside others, which take the loop's turns
+LAG_MS = 20.0  # what is promised, and what the figure is to be compared with
+SLACK = 10.0 if LONG else 25.0  # guesser, hashes and loop share the processors of one machine, and not always alone
 UNHELD = {"AUTH__FREE_FAILURES": "1000000", "SERVER__REQUESTS_PER_MINUTE": "0"}
 
 
