@@ -68,7 +68,7 @@ class Plan:
 @click.option("--rate", default="half", show_default=True, help="Of what the machine takes; or readings a second.")
 @click.option("--measure", default=10.0, show_default=True, help="Seconds at full speed, to see what it takes.")
 @click.option("--warm-up", default=3.0, show_default=True, help="Minutes in which memory may grow; at most a third.")
-@click.option("--figures", type=click.Path(path_type=Path), help="Keep the result as that of P8 in this file.")
+@click.option("--figures", type=click.Path(path_type=Path), help="If all holds, keep it as that of P8 in this file.")
 @click.option("--postgres-url", help="A PostgreSQL whose databases may be made and dropped. Default: one is started.")
 def main(
     minutes: float,
@@ -91,10 +91,10 @@ def main(
         json_file, picture = save(soak, began)
         show(console, soak)
         console.print(f"kept as {json_file} and {picture}", soft_wrap=True)
-    if figures is not None:
-        keep({"P8": "; ".join(sentence(soak) for soak in done)}, figures)
     if not all(soak.holds for soak in done):
         raise SystemExit(1)
+    if figures is not None:
+        keep({"P8": "; ".join(sentence(soak) for soak in done)}, figures)
 
 
 @contextmanager
