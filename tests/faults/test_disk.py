@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -19,13 +21,14 @@ from tests.faults.ledger import Ledger
 from tests.faults.process import DEADLINE_S
 from tests.faults.senders import Careful, Sender, sending
 from tests.parts import require, require_root
-from tests.postgres import PostgresServer
+from tests.postgres import UNPRIVILEGED, PostgresServer
 from tests.promises import LONG, Figure
 from webmacs.pipeline.queue import NOT_STORED
 
 FULL_S = 20.0 if LONG else 1.0
 SIZE = 100
-SIZES = {"sqlite": "4m", "postgresql": "192m"}  # an empty PostgreSQL is large
+LOG = "log of postgresql"
+SIZES = {"sqlite": "4m", "postgresql": "192m", LOG: "40m"}  # an empty PostgreSQL is large
 SETTINGS = {
     "PIPELINE__QUEUE_ROWS": "300",
     "PIPELINE__OVERLOAD_TIMEOUT_S": "0.3",
@@ -49,11 +52,22 @@ def small_disk(size: str) -> Iterator[Path]:
 
 
 @contextmanager
-def postgres_on(disk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
-    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+def postgres_on(disk: Path, monkeypatch: pytest.MonkeyPatch, *, log_alone: bool) -> Iterator[PostgresServer]:
+    """All of it on that disk, or its write-ahead log alone: there PostgreSQL panics when there is no room."""
+    if not log_alone:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk))
     server = PostgresServer()
     monkeypatch.undo()
     try:
+        if log_alone:
+            server.stop(signal.SIGINT)
+            log, there = server._data / "pg_wal", disk / "pg_wal"
+            shutil.copytree(log, there)
+            shutil.rmtree(log)
+            log.symlink_to(there)
+            for path in (there, *there.rglob("*")):
+                shutil.chown(path, UNPRIVILEGED)
+            server.start()
         yield server
     finally:
         server.remove()
@@ -71,7 +85,7 @@ def fill(path: Path) -> None:
 
 
 @pytest.mark.promise("F5")
-@pytest.mark.parametrize("kind", BACKENDS)
+@pytest.mark.parametrize("kind", [*BACKENDS, LOG])
 async def test_a_full_disk_is_told_and_survived(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
@@ -79,8 +93,8 @@ async def test_a_full_disk_is_told_and_survived(
     async with AsyncExitStack() as stack:
         disk = stack.enter_context(small_disk(SIZES[kind]))
         url = f"sqlite:///{disk / 'test.db'}"
-        if kind == "postgresql":
-            postgres = stack.enter_context(postgres_on(disk, monkeypatch))
+        if kind != "sqlite":
+            postgres = stack.enter_context(postgres_on(disk, monkeypatch, log_alone=kind == LOG))
             url = postgres.url()
         site = await stack.enter_async_context(installed(url, tmp_path, SETTINGS))
         senders: list[Sender] = [Careful(ledger, site.plant, random.Random(n), (SIZE, SIZE)) for n in range(6)]
@@ -103,6 +117,9 @@ async def test_a_full_disk_is_told_and_survived(
             if postgres is not None and postgres._process is not None and postgres._process.poll() is not None:
                 ended = " (PostgreSQL had ended, and was started again by hand)"
                 await asyncio.to_thread(postgres.start)
+            if postgres is not None:
+                panics = postgres._log.read_text("utf-8").count("PANIC:")
+                ended += f"; PostgreSQL panicked {panics} times" if panics else ""
             room = time.monotonic()
             back_s = await ledger.acknowledged_after(room) - room
             await site.until_health("ok")
