@@ -149,9 +149,10 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 def sentence(soak: Soak) -> str:
     """For the table of promises."""
+    opened = soak.end.descriptors - soak.begin.descriptors
     return (
-        f"{soak.storage}: {soak.minutes:g} min at {soak.rate:,.0f} readings/s, of {soak.capacity:,.0f} that the machine "
-        f"took: memory {soak.course.growth_mb():+.2f} MB, descriptors {soak.end.descriptors - soak.begin.descriptors:+d}, "
+        f"{soak.storage}: {soak.minutes:g} min at {soak.rate:,.0f} of the {soak.capacity:,.0f} readings/s that the "
+        f"machine took: memory {soak.course.growth_mb():+.2f} MB, descriptors {opened:+d}, "
         f"loop lag p99 {soak.course.lag_ms(0.99):.1f} ms; {soak.balance.acknowledged:,} acknowledged, "
         f"lost {soak.balance.lost}, stored twice {soak.balance.twice}"
     )
