@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -13,7 +13,7 @@ from webmacs.cli.setting import config_option, opened_storage, runs, settings_fr
 from webmacs.storage import audit
 from webmacs.storage.audit import Change, Wanted
 
-MOST = 1000
+MOST: Final = 1000
 
 
 @click.command()
@@ -80,4 +80,4 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-_STYLES = {"added": "green", "removed": "red", "changed": "yellow", "set": "bold"}
+_STYLES: Final = {"added": "green", "removed": "red", "changed": "yellow", "set": "bold"}

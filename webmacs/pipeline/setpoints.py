@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from webmacs.catalog import Snapshot
 from webmacs.model import Actor
 from webmacs.pipeline.base import Batch, Contribution, Recorder
 from webmacs.storage.audit import Setpoint, setpoints
 
-MEASURED = "sensor"
+MEASURED: Final = "sensor"
 
 
 class Setpoints(Recorder):
