@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from typing import Final, Self, cast
 from urllib.parse import urlsplit
 
+from tests.rawsocket import CLOSE, PING, PONG, frame
 from tests.wire import STREAM
 
 SMALL_BUFFER: Final = 4096
 LOOK_S: Final = 0.01
 DEADLINE_S: Final = 60.0
-CLOSE: Final = 0x8
 FIRST_VALUE: Final = re.compile(rb'"datapoints":\[{"value":([-0-9.e]+),')
 
 
@@ -85,6 +85,8 @@ class Watching(asyncio.Protocol):
             if left[0] & 0xF == CLOSE:
                 self.closed = int.from_bytes(left[start : start + 2], "big"), time.monotonic()
                 self._transport.close()
+            elif left[0] & 0xF == PING:
+                self._transport.write(frame(PONG, bytes(left[start:end])))
             elif match := FIRST_VALUE.search(left, start, min(end, start + 128)):
                 self.seen.append((float(match[1]), now))
             del left[:end]

@@ -29,6 +29,7 @@ DELIVERED, PENDING = DeliveryStatus.DELIVERED, DeliveryStatus.PENDING
 # -- receivers beside each other -------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("F10")
 async def test_a_receiver_that_hangs_delays_nobody_else(storage: Storage) -> None:
     async with listening(hanging) as stuck, listening(OK) as well, at_work(storage) as post:
         hung, healthy = await post.webhook(stuck.url()), await post.webhook(well.url())
@@ -172,6 +173,7 @@ async def test_what_waited_at_the_end_of_a_run_is_delivered_by_the_next(storage:
         assert sorted(ids(receiver)) == sorted(asked)
 
 
+@pytest.mark.promise("F10")
 async def test_what_was_under_way_when_a_run_ended_is_made_again_under_the_same_id(storage: Storage) -> None:
     async with listening(hanging) as receiver:
         async with at_work(storage, concurrency=2) as post:

@@ -96,6 +96,7 @@ async def test_it_is_attempted_again_when_it_is_due_and_success_clears_the_error
         assert len(receiver.requests) == 2
 
 
+@pytest.mark.promise("F10")
 async def test_the_id_and_the_body_are_the_same_at_every_attempt_and_the_pauses_grow(storage: Storage) -> None:
     async with listening(Moody(reply(500))) as receiver, at_work(storage) as post:
         webhook = await post.webhook(receiver.url())
@@ -111,6 +112,7 @@ async def test_the_id_and_the_body_are_the_same_at_every_attempt_and_the_pauses_
         assert all(0.75 * middle <= pause <= 1.25 * middle for pause, middle in zip(pauses, middles, strict=True))
 
 
+@pytest.mark.promise("F10")
 async def test_after_the_last_attempt_it_is_a_dead_letter(storage: Storage) -> None:
     async with listening(Moody(reply(500))) as receiver, at_work(storage, attempts=3) as post:
         webhook = await post.webhook(receiver.url())
