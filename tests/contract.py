@@ -392,6 +392,7 @@ WALKS: Final[dict[str, tuple[Row, ...]]] = {
 }
 
 OURS: Final = {
+    ("GET", "/audit"),
     ("GET", "/events/unlinked"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),

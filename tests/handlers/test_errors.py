@@ -78,7 +78,6 @@ def raising(serving: Callable[[Any], Awaitable[str]]) -> Raises:
         (Conflict("why"), 409),
         (Overloaded("why"), 503),
         (ShuttingDown("why"), 503),
-        (StorageUnavailable("why"), 503),
         (AuthError(REVOKED), 401),
         (AuthError(INSUFFICIENT), 403),
     ],
@@ -87,6 +86,16 @@ async def test_an_error_of_ours_has_its_status_and_says_why(raising: Raises, err
     answer = await exchange(await raising(error), GET)
     assert (answer.status, answer.json()) == (status, {"detail": str(error)})
     assert ("retry-after" in answer.headers) == (status == 503)
+
+
+async def test_of_a_storage_that_is_away_the_client_learns_neither_host_nor_file(
+    raising: Raises, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    answer = await exchange(await raising(StorageUnavailable("/var/lib/canary.db is locked")), GET)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json() == {"detail": "Storage unavailable, try again in a moment"}
+    assert "/var/lib/canary.db is locked" in caplog.text
 
 
 @pytest.mark.parametrize(("wait_s", "said"), [(0.001, "1"), (1.0, "1"), (1.001, "2"), (299.5, "300")])

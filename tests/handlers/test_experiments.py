@@ -304,7 +304,7 @@ async def test_an_error_before_the_first_line_is_an_answer_like_any_other(
     monkeypatch.setattr(server.parts.storage, "history", away)
     path = f"{EXPERIMENTS.path}/{server.plant.experiment}/export/csv"
     reply = await call(server, "GET", path, server.plant.tokens[Role.VIEWER])
-    assert (reply.status, reply.detail) == (503, "the database did not answer in time")
+    assert (reply.status, reply.detail) == (503, "Storage unavailable, try again in a moment")
     assert "Content-Disposition" not in reply.headers
 
 

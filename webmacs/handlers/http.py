@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 PREFIX: Final = "/api/v1"
 RETRY_AFTER_S: Final = 1
+UNAVAILABLE: Final = "Storage unavailable, try again in a moment"
 REQUEST_ID: Final = istr("X-Request-ID")
 
 _KEPT: Final = (hdrs.ALLOW, hdrs.CONNECTION, hdrs.UPGRADE, hdrs.SEC_WEBSOCKET_VERSION)  # of what aiohttp raises
@@ -56,7 +57,6 @@ _STATUS: Final[Sequence[tuple[type[WebmacsError], int]]] = (
     (Conflict, 409),
     (TooOften, 429),
     (Overloaded, 503),
-    (StorageUnavailable, 503),
 )
 
 
@@ -150,6 +150,9 @@ def _answer(request: web.Request, error: Exception) -> web.Response | None:
         status = 403 if error.reason == INSUFFICIENT else 401
         missing = {hdrs.WWW_AUTHENTICATE: "Bearer"} if error.reason == AUTHENTICATION_REQUIRED else None
         return failure(status, error.reason, headers=missing)
+    if isinstance(error, StorageUnavailable):  # the driver's words name hosts and files
+        _log.info("%s %s failed: %s", request.method, request.rel_url.raw_path, error)
+        return failure(503, UNAVAILABLE, headers=_later(error, 503))
     for kind, status in _STATUS:
         if isinstance(error, kind):
             return failure(status, str(error), headers=_later(error, status))
