@@ -10,7 +10,7 @@ import pytest
 from tests.pipeline.fakes import BAD, EVENTS, UNLINKED, Heard, Noted, Rig, Summing, stored
 from tests.virtual_time import settle, virtual_time
 from webmacs.catalog import Snapshot
-from webmacs.errors import InvalidMessage
+from webmacs.errors import InvalidMessage, Overloaded
 from webmacs.model import Reading
 from webmacs.pipeline.base import (
     Batch,
@@ -22,6 +22,7 @@ from webmacs.pipeline.base import (
     StageSettings,
     Stored,
 )
+from webmacs.pipeline.gates import FAULTY
 from webmacs.pipeline.runner import REFUSED
 
 
@@ -175,6 +176,15 @@ async def test_a_message_that_a_gate_refuses_goes_no_further() -> None:
             await rig.send(("a", 1))
         await settle()
         assert (rig.storage.attempts, rig.answers, rig.counted("batches_refused")) == ([], [], 1)
+
+
+@virtual_time
+async def test_where_an_essential_gate_fails_the_batch_is_to_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ChangeWith, "essential", True)
+    async with Rig(ChangeWith(RuntimeError("broken"))) as rig:
+        with pytest.raises(Overloaded, match=FAULTY):
+            await rig.send(("a", 1))
+    assert (rig.storage.rows, rig.counted("stage_failures", stage="change")) == ([], 1)
 
 
 @pytest.mark.promise("F11")

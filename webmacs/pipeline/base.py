@@ -200,6 +200,8 @@ class Gate(Stage):
     """Runs in the sender's receive loop, between two messages, so it must be quick and cannot wait."""
 
     kind = "gate"
+    essential: ClassVar[bool] = False
+    """Whether nobody knows what a message says where this gate has failed."""
 
     @abc.abstractmethod
     def process(self, batch: Batch) -> None:
@@ -209,7 +211,8 @@ class Gate(Stage):
 
         Raises:
             InvalidMessage: the whole message is refused; its text goes to the sender.
-        Any other exception is logged and counted, and the batch goes on as the gate left it.
+        Any other exception is logged and counted, and the batch goes on as the gate left it; if the gate is essential,
+        the message is refused, and may be sent again.
 
         """
 

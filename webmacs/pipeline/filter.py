@@ -9,6 +9,8 @@ from webmacs.pipeline.base import Batch, Gate
 class Filter(Gate):
     """Look up each item's event and experiment in the catalog; drop and count what is not linked."""
 
+    essential = True
+
     def process(self, batch: Batch) -> None:
         """See `Gate`. Never refuses a message: a batch of which nothing is left is acknowledged as such."""
         catalog = self.context.catalog.current

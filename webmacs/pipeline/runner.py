@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from webmacs.errors import InvalidMessage, InvalidRows
+from webmacs.errors import InvalidRows
 from webmacs.model import BatchKey
+from webmacs.pauses import Pauses
 from webmacs.pipeline.base import Batch, Committed, Gate, Observer, Recorder, Refused, Stage, StageContext, Stored
 from webmacs.pipeline.counts import Counts, Failures
 from webmacs.pipeline.culprits import fewer, halves
 from webmacs.pipeline.draft import Draft
+from webmacs.pipeline.gates import Gates
 from webmacs.pipeline.observers import Listener
 from webmacs.pipeline.queue import NOT_STORED, RowQueue
 from webmacs.pipeline.retry import Retry
@@ -39,11 +41,11 @@ class Pipeline:
         self._catalog, self._latest = context.catalog, context.latest
         self._limits = limits = context.limits
         self._started: list[Stage] = []
-        self._gates = [stage for stage in stages if isinstance(stage, Gate)]
         self._persist, *self._others = [stage for stage in stages if isinstance(stage, Recorder)]
         self._seq = 0
         self._retry = Retry(limits.max_retry_delay_s, context.metrics)
         self._counts, self._failures = Counts(context.metrics), Failures(context.metrics, context.clock)
+        self._gates = Gates([stage for stage in stages if isinstance(stage, Gate)], self._counts, self._failures)
         self._queue = RowQueue(limits.queue_rows, limits.overload_timeout_s, self._counts.drop)
         context.metrics.gauge("queue_rows", "Rows that wait to be committed", lambda: self._queue.rows)
         self._listeners = [
@@ -89,18 +91,10 @@ class Pipeline:
 
         Raises:
             InvalidMessage: a gate refused it.
-            Overloaded: there has been no room for too long, or the server is stopping.
+            Overloaded: there has been no room for too long, the server is stopping, or a gate failed that it needs.
 
         """
-        for gate in self._gates:
-            try:
-                gate.process(batch)
-            except InvalidMessage:
-                self._counts.refused.add()
-                raise
-            except Exception:  # noqa: BLE001 - whatever a gate raises, the readings go on
-                self._failures.add(gate, "failed; the batch goes on as it left it")
-        batch.keep_finite()
+        self._gates.judge(batch)
         await self._queue.put(batch)
 
     def withdraw(self, batch: Batch) -> bool:
@@ -158,11 +152,12 @@ class Pipeline:
 
     async def _commit(self, batches: Sequence[Batch], others: Sequence[Recorder]) -> None:
         """One attempt at a transaction, repeated as it is while the storage is away; then, and only then, tell."""
-        recorders = (self._persist, *others)
+        recorders, pauses = (self._persist, *others), Pauses()
         try:
             draft = Draft(self._catalog.current, self._latest, self._failures)
             for batch in batches:
                 draft.record(batch, self._persist, others)
+                await pauses.between()
             draft.conclude(others)
             committed = await self._append(draft)
         except Exception:

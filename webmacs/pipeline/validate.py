@@ -55,6 +55,8 @@ class Validate(Gate):
     A message in which all is valid is parsed and checked in one pass; only when that fails, item by item.
     """
 
+    essential = True
+
     async def start(self, context: StageContext) -> None:
         """See `Stage`."""
         await super().start(context)

@@ -20,6 +20,7 @@ from webmacs.catalog import Snapshot
 from webmacs.config import StorageSettings
 from webmacs.errors import Conflict, InvalidRows, StorageUnavailable
 from webmacs.model import Actor, BatchKey, BatchRecord, Datapoint, Reading, Scalar, Write, to_datetime, to_us
+from webmacs.pauses import Pauses
 from webmacs.storage import migrate, partitions, triggers
 from webmacs.storage.base import Commit, Row, Storage, check_changes
 from webmacs.storage.bulk import plain
@@ -33,6 +34,7 @@ _log = logging.getLogger(__name__)
 BLOCK: Final = 2**20  # ids a process takes at a time
 CHANNEL: Final = "webmacs_catalog"
 LONG_STATEMENT: Final = 4_096
+AT_ONCE: Final = 1000  # readings, between two chances for others to run
 FIRST_DELAY_S: Final = 0.05
 MAX_DELAY_S: Final = 2.0
 _TIME_US: Final = "(extract(epoch FROM time) * 1000000)::bigint"
@@ -140,7 +142,7 @@ class PostgresStorage(Storage):
             async with self._ingest.cursor() as cursor:
                 statements = [f"SELECT webmacs_claim('{self.run}', {commit.seq})"]
                 if commit.readings:
-                    statements.append(_insert(commit.first_id, commit.readings))
+                    statements.append(await _insert(commit.first_id, commit.readings))
                     statements += [write.statement for write in late(self, commit.readings, time.time_ns() // 1000)]
                 for record in commit.batches:
                     numbers = (record.accepted, record.invalid, record.unlinked, record.skewed, record.time_us)
@@ -274,12 +276,18 @@ class PostgresStorage(Storage):
             delay_s = min(delay_s * 2, MAX_DELAY_S)
 
 
-def _insert(first_id: int, readings: Sequence[Reading]) -> str:
+async def _insert(first_id: int, readings: Sequence[Reading]) -> str:
     """One INSERT for all readings of a commit. Only numbers get into the text, each through its own `repr`."""
-    events = ",".join([str(reading.event.id) for reading in readings])
-    times = ",".join([str(reading.time_us) for reading in readings])
-    values = ",".join([repr(float(reading.value)) for reading in readings])
-    experiments = ",".join([str(r.experiment.id) if r.experiment else "NULL" for r in readings])
+    columns: list[list[str]] = [[], [], [], []]
+    pauses = Pauses()
+    for start in range(0, len(readings), AT_ONCE):
+        some = readings[start : start + AT_ONCE]
+        columns[0].append(",".join([str(reading.event.id) for reading in some]))
+        columns[1].append(",".join([str(reading.time_us) for reading in some]))
+        columns[2].append(",".join([repr(float(reading.value)) for reading in some]))
+        columns[3].append(",".join([str(r.experiment.id) if r.experiment else "NULL" for r in some]))
+        await pauses.between()
+    events, times, values, experiments = map(",".join, columns)
     return (
         "INSERT INTO datapoints (id, event_id, time, value, experiment_id)"
         f" SELECT {first_id - 1} + n, e, 'epoch'::timestamptz + t * interval '1 microsecond', v, x"
