@@ -60,3 +60,27 @@ async def test_what_has_ended_already_is_left_alone() -> None:
     await tasks.end(failed)
     assert isinstance(failed.exception(), ValueError)
     await tasks.end()
+
+
+async def test_a_task_that_never_ends_is_left_behind_by_name(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tasks, "AGAIN_S", 0.01)
+    enough = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not enough.is_set():
+            try:
+                await enough.wait()
+            except asyncio.CancelledError:
+                continue
+
+    task = asyncio.create_task(stubborn(), name="the stubborn one")
+    other = asyncio.create_task(asyncio.sleep(3600))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        assert await tasks.end(task, other) == {task}
+    assert other.cancelled()
+    assert "the stubborn one does not end when it is cancelled" in caplog.text
+    enough.set()
+    await task

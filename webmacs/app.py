@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -244,8 +245,10 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     await parts.dispatcher.start()
     yield
     await end(*tasks)
-    await parts.uses.store()
     await parts.dispatcher.close(parts.settings.server.shutdown_timeout_s / 4)
+    with contextlib.suppress(TimeoutError):  # it is no loss, and a storage that is away must not hold up a stop
+        async with asyncio.timeout(parts.settings.server.shutdown_timeout_s / 4):
+            await parts.uses.store()
 
 
 async def _upkeep(parts: Parts) -> None:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any, Final
 
+_log = logging.getLogger(__name__)
+
 AGAIN_S: Final = 0.5
+ATTEMPTS: Final = 10
 
 
-async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait until they have ended, however they do.
+async def end(*tasks: asyncio.Task[Any]) -> set[asyncio.Task[Any]]:
+    """Cancel tasks and wait until they have ended, however they do; those that will not are left, and returned.
 
     Those that go on are cancelled again: `wait_for` of Python 3.11, by which aiopg waits for each answer, loses a
     cancellation that arrives in the same turn of the loop as the answer (python/cpython#86296).
     """
     pending = {task for task in tasks if not task.done()}
-    while pending:
+    for _ in range(ATTEMPTS):
+        if not pending:
+            break
         for task in pending:
             task.cancel()
         _done, pending = await asyncio.wait(pending, timeout=AGAIN_S)
+    for task in pending:
+        _log.error("%s does not end when it is cancelled, and is left behind", task.get_name())
+    return pending

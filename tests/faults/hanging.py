@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import ClassVar, Literal
 
 from webmacs.pipeline.base import Committed, Observer
@@ -14,6 +15,16 @@ class Sleeping(Observer):
     async def observe(self, committed: Committed) -> None:
         """See `Observer`."""
         await asyncio.Event().wait()
+
+
+class Stubborn(Observer):
+    """Sleeps, and does not hear that it is cancelled."""
+
+    async def observe(self, committed: Committed) -> None:
+        """See `Observer`."""
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
 
 
 class SleepingNewest(Sleeping):

@@ -24,7 +24,7 @@ from tests.faults.play import Sums
 from tests.faults.site import Site, on_postgres, on_sqlite
 from tests.promises import LONG, Figure
 
-HISTORIES = int(os.environ.get("WEBMACS_TEST_HISTORIES") or (300 if LONG else 6))
+HISTORIES = int(os.environ.get("WEBMACS_TEST_HISTORIES") or (60 if LONG else 6))
 STEPS = 40 if LONG else 15
 SEED = "WEBMACS_TEST_SEED"
 

@@ -66,3 +66,27 @@ async def test_observers_that_hang_hold_up_neither_readings_nor_the_others(
     assert all(count > 0 for count in late)
     assert (seen, code) == (0, 0)
     assert browser.values == sorted(browser.values)
+
+
+@pytest.mark.promise("F12", "F9")
+async def test_an_observer_that_does_not_hear_that_it_is_cancelled_does_not_keep_the_server_from_ending(
+    storage_url: str, tmp_path: Path, figure: Figure
+) -> None:
+    (tmp_path / "stubborn").mkdir()
+    stages = json.dumps((*USUAL, "tests.faults.hanging:Stubborn", "broadcast"))
+    stubborn = ServerProcess(storage_url, tmp_path / "stubborn", **(SETTINGS | {"PIPELINE__STAGES": stages}))
+    async with installed(storage_url, tmp_path) as site:
+        await site.server.end(signal.SIGTERM)
+        await stubborn.start()
+        try:
+            await stubborn.until_it_listens()
+            assert await paced(replace(site, server=stubborn), 1.0)
+            code, stopped_s = await stubborn.end(signal.SIGTERM)
+        finally:
+            await stubborn.end()
+        said = stubborn.said()
+        await site.server.start()
+        await site.server.until_it_listens()
+    figure(f"{site.storage.scheme}: one that cannot be cancelled is left behind after {stopped_s:.1f} s, exit {code}")
+    assert code == 0, said
+    assert "does not end when it is cancelled" in said

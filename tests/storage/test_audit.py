@@ -248,6 +248,7 @@ async def test_of_secrets_only_that_they_changed_is_written_down(storage: Storag
         ("https://user@example.org?x=a/b", "example.org"),
         ("https://u:p@w@example.org:1#/a@b", "example.org:1"),
         ("https://example.org/a?b=c://d@e", "example.org"),
+        ("https:///no/host", ""),
     ],
 )
 async def test_of_a_url_only_the_host_is_written_down(storage: Storage, url: str, host: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import resource
 import socket
 import ssl
@@ -32,6 +33,7 @@ from webmacs.config import Settings
 from webmacs.errors import ConfigError, WebmacsError
 from webmacs.handlers.front import Runner
 from webmacs.model import Role
+from webmacs.tasks import end
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +71,10 @@ def run(work: Coroutine[Any, Any, None]) -> None:
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(work)
+        stuck = runner.run(end(*asyncio.all_tasks(runner.get_loop())))
+        if stuck:  # a stage that swallows every cancellation; all that matters has been done
+            logging.shutdown()
+            os._exit(0)
 
 
 async def serve(settings: Settings) -> None:

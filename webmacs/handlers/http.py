@@ -57,6 +57,7 @@ _STATUS: Final[Sequence[tuple[type[WebmacsError], int]]] = (
     (Conflict, 409),
     (TooOften, 429),
     (Overloaded, 503),
+    (StorageUnavailable, 503),
 )
 
 
@@ -150,12 +151,13 @@ def _answer(request: web.Request, error: Exception) -> web.Response | None:
         status = 403 if error.reason == INSUFFICIENT else 401
         missing = {hdrs.WWW_AUTHENTICATE: "Bearer"} if error.reason == AUTHENTICATION_REQUIRED else None
         return failure(status, error.reason, headers=missing)
-    if isinstance(error, StorageUnavailable):  # the driver's words name hosts and files
-        _log.info("%s %s failed: %s", request.method, request.rel_url.raw_path, error)
-        return failure(503, UNAVAILABLE, headers=_later(error, 503))
     for kind, status in _STATUS:
         if isinstance(error, kind):
-            return failure(status, str(error), headers=_later(error, status))
+            detail = str(error)
+            if kind is StorageUnavailable:  # the driver's words name hosts and files
+                _log.info("%s %s failed: %s", request.method, request.rel_url.raw_path, error)
+                detail = UNAVAILABLE
+            return failure(status, detail, headers=_later(error, status))
     if isinstance(error, web.RequestPayloadError):  # its chunks or its compression are broken
         return failure(400, HTTPStatus.BAD_REQUEST.phrase)
     if isinstance(error, ConnectionError) and request.transport is None:

@@ -207,7 +207,7 @@ def _sqlite(audited: Audited) -> Iterator[str]:
             "    INSERT INTO audit (time_us, actor, user_public_id, token_name, action, kind, public_id, name,"
             " was, becomes)\n"
             f"    VALUES ({_NOW}, {_WHO}, (SELECT token_name FROM acting), '{action}', '{audited.kind}',"
-            f" {row}public_id, {name},\n    {was},\n    {becomes});\n"
+            f" {row}public_id, coalesce({name}, ''),\n    {was},\n    {becomes});\n"
             "END"
         )
 
@@ -261,7 +261,7 @@ BEGIN
     VALUES (
         extract(epoch FROM clock_timestamp()) * 1000000, acts, actor->>1, actor->>2,
         CASE TG_OP WHEN 'INSERT' THEN 'added' WHEN 'DELETE' THEN 'removed' ELSE 'changed' END,
-        TG_ARGV[0], this.public_id, coalesce(becomes, was)::json->>TG_ARGV[2], was, becomes
+        TG_ARGV[0], this.public_id, coalesce(coalesce(becomes, was)::json->>TG_ARGV[2], ''), was, becomes
     );
     RETURN NULL;
 END
