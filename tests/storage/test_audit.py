@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.plant import furnish
+from tests.plant import furnish, settings_for
 from tests.storage.rows import SOMEBODY, T0, commit, new_event, reading
 from webmacs import experiments
 from webmacs.errors import Conflict, InvalidRows
+from webmacs.extensions import load_storage
 from webmacs.model import Action, Actor, Operator, Role, Scalar, Scope, Write
-from webmacs.storage import accounts, audit, dashboards, history, plugins, records, rules, webhooks
+from webmacs.storage import (
+    accounts,
+    audit,
+    dashboards,
+    history,
+    migrate,
+    plugins,
+    records,
+    rules,
+    triggers,
+    webhooks,
+)
 from webmacs.storage.audit import Change, Wanted
 from webmacs.storage.base import Storage
 from webmacs.storage.triggers import AUDITED, UNAUDITED
@@ -330,3 +345,52 @@ async def test_entries_are_found_by_what_who_and_kind(storage: Storage) -> None:
     assert [entry.id for entry in await audit.page(storage, Wanted(kind="event"), limit=1, offset=1)] == [
         (await entries(storage, kind="event"))[0].id
     ]
+
+
+# -- installations from before -----------------------------------------------------------------------------------------
+
+
+async def test_an_installation_from_before_begins_to_write_down_what_changes(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = tmp_path / "earlier"
+    shutil.copytree(migrate.MIGRATIONS, earlier, ignore=shutil.ignore_patterns("__pycache__", "000[4-9]*"))
+    with monkeypatch.context() as then:
+        then.setattr(migrate, "MIGRATIONS", earlier)
+        before = load_storage(settings_for(storage_url, tmp_path))
+        await before.open()
+        event = await new_event(before)
+        await before.close()
+    after = load_storage(settings_for(storage_url, tmp_path))
+    await after.open()
+    assert await entries(after) == []
+    await records.change_event(after.signed(SOMEBODY), event.public_id, unit="K")
+    (entry,) = await entries(after)
+    assert (entry.actor, entry.differences()) == (SOMEBODY, ({"unit": event.unit}, {"unit": "K"}))
+    await after.close()
+
+
+async def test_the_next_migration_makes_the_triggers_anew(
+    storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = load_storage(settings_for(storage_url, tmp_path))
+    await storage.open()
+    event = await new_event(storage)
+    await storage.close()
+    later = tmp_path / "later"
+    shutil.copytree(migrate.MIGRATIONS, later, ignore=shutil.ignore_patterns("__pycache__"))
+    step = (later / "versions" / "0004_audit.py").read_text("utf-8").split("def upgrade")[0]
+    step = step.replace("0004", "0005").replace("0003", "0004")
+    added = 'from alembic import op\n\n\ndef upgrade():\n    op.execute("ALTER TABLE events ADD COLUMN colour text")\n'
+    (later / "versions" / "0005_later.py").write_text(f"{step}\n{added}", "utf-8")
+    monkeypatch.setattr(migrate, "MIGRATIONS", later)
+    events = next(audited for audited in AUDITED if audited.table == "events")
+    coloured = replace(events, plain=(*events.plain, "colour"))
+    others = tuple(audited for audited in AUDITED if audited is not events)
+    monkeypatch.setattr(triggers, "AUDITED", (*others, coloured))
+    storage = load_storage(settings_for(storage_url, tmp_path))
+    await storage.open()
+    await records.change_event(storage, event.public_id, colour="red")
+    assert (await last(storage)).differences() == ({"colour": None}, {"colour": "red"})
+    assert len(await entries(storage, public_id=event.public_id)) == 2  # one trigger a table, not two
+    await storage.close()

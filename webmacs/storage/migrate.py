@@ -50,11 +50,16 @@ def upgrade(dialect: str, connect: Callable[[], Any]) -> None:
                 connection.exec_driver_sql("BEGIN EXCLUSIVE")
             else:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+            if _revision(connection) == head():
+                return  # others have done it while we waited
             config.attributes["connection"] = connection
-            _run(connection, triggers.dropped(dialect) if _has_tables(connection) else ())
+            name = connection.dialect.name
+            if _has(connection, "audit"):  # a step may change what the triggers look at
+                _run(connection, triggers.dropped(name))
             with _alembic:
                 command.upgrade(config, "head")
-            _run(connection, triggers.made(dialect))
+            if _has(connection, "audit"):
+                _run(connection, triggers.made(name))
             connection.commit()
     except DBAPIError as error:
         raise error.orig or error from error
@@ -76,11 +81,17 @@ def _run(connection: Any, statements: Iterable[str]) -> None:
         connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
-def _has_tables(connection: Any) -> bool:
-    """Whether there is an installation already."""
+def _revision(connection: Any) -> str | None:
+    if not _has(connection, "alembic_version"):
+        return None
+    found: str | None = connection.exec_driver_sql("SELECT max(version_num) FROM alembic_version").scalar()
+    return found
+
+
+def _has(connection: Any, table: str) -> bool:
     from sqlalchemy import inspect
 
-    return bool(inspect(connection).has_table("users"))
+    return bool(inspect(connection).has_table(table))
 
 
 def _statements(script: str) -> list[str]:
