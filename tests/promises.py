@@ -189,10 +189,10 @@ class Reporter:
             )
         terminalreporter.write_line("")
         Console(width=max(100, terminalreporter._tw.fullwidth), file=terminalreporter._tw._file).print(table)
-        if any(result.failed for result in self.results.values()):
-            terminalreporter.write_line(f"{self._target} is as it was: not everything holds")
-            return
-        keep({number: result.said() for number, result in self.results.items()}, self._target)
+        broken = [number for number, result in self.results.items() if result.failed]
+        keep({number: found.said() for number, found in self.results.items() if not found.failed}, self._target)
+        if broken:
+            terminalreporter.write_line(f"what does not hold has its figure from before: {', '.join(sorted(broken))}")
         terminalreporter.write_line(
             f"written to {self._target}; `python -m tests.promises` puts it into {DOCUMENT.name}"
         )
