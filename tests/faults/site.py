@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -232,7 +233,18 @@ class PostgresSite(Site):
         self._blink()
 
     def look(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """See `Site`."""
+        """See `Site`. While PostgreSQL restarts, which is done by another thread, it waits."""
+        give_up = time.monotonic() + DEADLINE_S
+        while True:
+            try:
+                return self._seen(statement, values)
+            except psycopg2.OperationalError:
+                self._blink()
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(WINDOW_S)
+
+    def _seen(self, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         if self._eye is None:
             self._eye = psycopg2.connect(self._url)
             self._eye.autocommit = True
