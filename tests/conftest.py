@@ -15,6 +15,7 @@ import hypothesis
 import psycopg2
 import pytest
 
+from tests import tracing
 from tests.parts import require
 from tests.plant import Server, furnished_server, settings_for
 from tests.postgres import PostgresServer
@@ -26,6 +27,8 @@ BACKENDS = ["sqlite", "postgresql"]
 
 hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is not a fault
 hypothesis.settings.load_profile("unhurried")
+
+tracing.install()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

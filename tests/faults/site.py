@@ -279,8 +279,11 @@ class PostgresSite(Site):
     async def _restarted(self) -> None:
         """PostgreSQL ends as in a crash and starts again."""
         self._blink()
-        await asyncio.to_thread(self._postgres.stop)
-        await asyncio.to_thread(self._postgres.start)
+        await asyncio.to_thread(self._restart)  # in one go: between two, `look` would wait in the loop that starts it
+
+    def _restart(self) -> None:
+        self._postgres.stop()
+        self._postgres.start()
 
     def _blink(self) -> None:
         if self._eye is not None:
