@@ -71,7 +71,10 @@ def running(
     )
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "webmacs", "serve", "--config", config], stderr=output, cwd=ROOT
+            [sys.executable, "-m", "webmacs", "serve", "--config", config],
+            stderr=output,
+            cwd=ROOT,
+            start_new_session=True,  # as a service has it: Linux shares the processors between sessions
         )
     try:
         _wait_until_it_listens(port, process, log)

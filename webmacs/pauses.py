@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-SLICE_S: Final = 0.004
+SLICE_S: Final = 0.002
 
 
 class Pauses:

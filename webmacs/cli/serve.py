@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import resource
@@ -31,6 +30,7 @@ from webmacs.cli.setting import (
 )
 from webmacs.config import Settings
 from webmacs.errors import ConfigError, WebmacsError
+from webmacs.garbage import collected_apart
 from webmacs.handlers.front import Runner
 from webmacs.model import Role
 from webmacs.tasks import end
@@ -39,10 +39,6 @@ _log = logging.getLogger(__name__)
 
 # The writer thread of an embedded database needs the interpreter now and then; the default of 5 ms makes it wait.
 SWITCH_INTERVAL_S = 0.0005
-
-# Readings that wait are tuples by the ten thousand, which the collector walks again and again without finding any
-# garbage: 40 % of the loop's time, measured. What was made at start is left alone, and the rest looked at less often.
-GC_THRESHOLDS = (50_000, 20, 50)
 
 OTHER_FILES = 400  # beside connections: the storage, deliveries
 
@@ -81,13 +77,11 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     app = build_app(settings)
     with until_told_to_stop() as told:
-        async with running(settings, app) as address:
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(*GC_THRESHOLDS)
+        parts = app[PARTS]
+        async with running(settings, app) as address, collected_apart(lambda: parts.pipeline.waiting):
             storage = settings.storage.url.partition(":")[0]
             _log.info("webmacs %s listens on %s, storage %s", __version__, address, storage)
-            if not any(user.role is Role.ADMIN for user in app[PARTS].catalog.current.users.values()):
+            if not any(user.role is Role.ADMIN for user in parts.catalog.current.users.values()):
                 _log.warning("nobody can sign in yet: `%s user add EMAIL --role admin` adds the first", this_command())
             await told.wait()
 

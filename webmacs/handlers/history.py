@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from typing import Annotated
 
 from pydantic import BaseModel, Field, TypeAdapter
@@ -47,8 +48,9 @@ class HistoryRoutes:
     ) -> None:
         self._storage, self._catalog, self._latest, self._clock = storage, catalog, latest, clock
         self._total = Total(storage, clock)
-        # Charts are asked for again and again; half of the connections are for everyone else.
-        self._turns = asyncio.Semaphore(max(1, settings.pool_size // 2))
+        # Charts are asked for again and again: half of the connections are for everyone else, and half of the
+        # processors, where the database is on the same machine, for what is stored and for who watches it.
+        self._turns = asyncio.Semaphore(max(1, min(settings.pool_size, os.cpu_count() or 1) // 2))
 
     def register(self, routes: Routes) -> None:
         """Add the routes."""

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-SLICE_S: Final = 0.005
+SLICE_S: Final = 0.002
 
 
 class Turns:

@@ -47,7 +47,7 @@ class Pipeline:
         self._counts, self._failures = Counts(context.metrics), Failures(context.metrics, context.clock)
         self._gates = Gates([stage for stage in stages if isinstance(stage, Gate)], self._counts, self._failures)
         self._queue = RowQueue(limits.queue_rows, limits.overload_timeout_s, self._counts.drop)
-        context.metrics.gauge("queue_rows", "Rows that wait to be committed", lambda: self._queue.rows)
+        context.metrics.gauge("queue_rows", "Rows that wait to be committed", lambda: self.waiting)
         self._listeners = [
             Listener(stage, limits.observer_queue_rows, limits.observer_deadline_s, context.metrics, self._failures)
             for stage in stages
@@ -59,6 +59,11 @@ class Pipeline:
     def healthy(self) -> bool:
         """Whether the storage took what it was last given, and there is room in the queue."""
         return self._retry.available and not self._queue.overloaded
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait to be committed, or are being."""
+        return self._queue.rows
 
     async def start(self) -> None:
         """Start the stages in order, then begin to commit and to tell the observers."""
