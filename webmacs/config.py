@@ -122,6 +122,7 @@ class StorageSettings(Section):
     statement_timeout_s: Positive = 5.0
     startup_timeout_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
     poll_interval_s: Positive = 0.2
+    wal_limit_mb: Count = 128
     retention_days: Annotated[int, Field(ge=0)] = 0
     audit_retention_days: Annotated[int, Field(ge=0)] = 0
     partition_days: Count = 7

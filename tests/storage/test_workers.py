@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -37,7 +38,7 @@ def place(tmp_path: Path) -> Place:
 
 @pytest.fixture
 async def worker(place: Place) -> AsyncIterator[Workers]:
-    made = Workers(place.path, 1, place.connect, limit_s=5.0)
+    made = Workers(place.path, 1, place.connect, limit_s=5.0, patience_s=5.0)
     yield made
     place.may_connect.set()
     await made.close()
@@ -95,7 +96,7 @@ async def test_a_connection_that_stays_in_a_transaction_is_not_used_again(worker
 
 async def test_a_connection_that_cannot_be_made_is_tried_again_the_next_time(tmp_path: Path) -> None:
     place = Place(tmp_path / "nowhere" / "a.db")
-    worker = Workers(place.path, 1, place.connect, limit_s=5.0)
+    worker = Workers(place.path, 1, place.connect, limit_s=5.0, patience_s=5.0)
     for _ in range(2):
         with pytest.raises(StorageUnavailable, match="unable to open"):
             await worker.run(lambda db: db.execute("SELECT 1"))
@@ -120,3 +121,27 @@ def test_a_transaction_whose_body_raises_is_undone(place: Place) -> None:
     assert not db.in_transaction
     assert db.execute("SELECT * FROM sqlite_master").fetchall() == []
     db.close()
+
+
+async def test_waiting_for_the_right_to_write_ends_when_nobody_waits_for_it_any_more(
+    worker: Workers, place: Place
+) -> None:
+    other = place.connect()
+    with transaction(other):
+        task = asyncio.create_task(worker.run(lambda db: transaction(db).__enter__()))
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await worker.run(lambda db: db.execute("SELECT 1"))  # the thread is free, long before its 5 s are over
+        assert time.monotonic() - began < 2.5
+    other.close()
+
+
+async def test_waiting_for_the_right_to_write_has_a_bound(place: Place) -> None:
+    worker, other = Workers(place.path, 1, place.connect, limit_s=5.0, patience_s=0.1), place.connect()
+    with transaction(other), pytest.raises(StorageUnavailable, match="locked"):
+        await worker.run(lambda db: transaction(db).__enter__())
+    other.close()
+    await worker.close()

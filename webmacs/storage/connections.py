@@ -90,9 +90,10 @@ class Address:
         timeout_ms = int((settings.statement_timeout_s + 1) * 1000)
         try:
             given = psycopg2.extensions.parse_dsn(url)
-            # What is acknowledged is on the disk, whatever the database's default is; only who says otherwise in the
-            # address itself has it otherwise.
-            options = f"-c synchronous_commit=on {given.get('options', '')}"
+            # What is acknowledged is on the disk, whatever the database's default is; and a chart has one processor,
+            # not all of them. Only who says otherwise in the address itself has it otherwise.
+            usual = "-c synchronous_commit=on -c max_parallel_workers_per_gather=0"
+            options = f"{usual} {given.get('options', '')}"
             self._dsn = psycopg2.extensions.make_dsn(
                 url,
                 application_name=given.get("application_name", "webmacs"),

@@ -26,8 +26,9 @@ from webmacs.storage import migrate, triggers
 from webmacs.storage.base import Commit, Row, Storage, check_changes
 from webmacs.storage.bulk import plain
 from webmacs.storage.dialect import SQLITE
+from webmacs.storage.folding import Folding, fold
 from webmacs.storage.rollups import late
-from webmacs.storage.workers import Workers, our_errors, transaction
+from webmacs.storage.workers import BUSY_SLICE_S, Workers, our_errors, transaction
 from webmacs.tasks import end
 
 BLOCK: Final = 2**20  # ids a process takes at a time
@@ -53,13 +54,16 @@ class SqliteStorage(Storage):
         if not url.startswith("sqlite:///") or not self.path.name:
             raise ConfigError(f"storage.url: {url!r} is not like sqlite:///file.db")
         limit_s = 2 * settings.statement_timeout_s  # to wait for a thread, and for its work
-        self._writer = Workers(self.path, 1, self._connect_to_write, limit_s)
-        self._readers = Workers(self.path, settings.pool_size, self._connect_to_read, limit_s)
+        times = (limit_s, settings.statement_timeout_s)
+        self._writer = Workers(self.path, 1, self._connect_to_write, *times)
+        self._readers = Workers(self.path, settings.pool_size, self._connect_to_read, *times)
+        self._folding = Folding(self.path, settings.wal_limit_mb, limit_s)
         self._reading = threading.local()  # the deadline of each reader's query
         self._connected = 0  # how many times the writer has connected
         self._lock = FileLock(f"{self.path}.lock")
         self._ids: tuple[int, int] = (0, 0)  # the next id, and the end of the block it is from
         self._watcher: asyncio.Task[None] | None = None
+        self._folder: asyncio.Task[None] | None = None
 
     # -- life --------------------------------------------------------------------------------------------------
 
@@ -80,18 +84,19 @@ class SqliteStorage(Storage):
             await self.migrate()
         await self._check_revision()
         await self._writer.run(lambda _db: None)
+        if serving:
+            self._folder = asyncio.create_task(self._folding.run(lambda: self._writer.run(fold)), name="sqlite log")
 
     async def close(self) -> None:
         """See `Storage`."""
-        if self._watcher is not None:
-            await end(self._watcher)
+        await end(*(task for task in (self._watcher, self._folder) if task is not None))
         await self._readers.close()
         await self._writer.close()  # the last one: that folds the log into the file
         self._lock.release()
 
     async def ping(self) -> None:
         """See `Storage`."""
-        await self.fetch("SELECT 1")
+        await self._readers.run(lambda db: self._fetch(db, "SELECT 1", {}))  # also while the door is closed
 
     async def revision(self) -> str | None:
         """See `Storage`."""
@@ -211,22 +216,24 @@ class SqliteStorage(Storage):
 
     async def fetch(self, statement: str, **parameters: Scalar) -> list[Row]:
         """See `Storage`."""
-        return await self._readers.run(lambda db: self._fetch(db, statement, parameters))
+        async with self._folding.door.together():
+            return await self._readers.run(lambda db: self._fetch(db, statement, parameters))
 
     # -- in the threads ----------------------------------------------------------------------------------------
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
+    def _connect(self, mode: str, busy_s: float | None = None) -> sqlite3.Connection:
         return sqlite3.connect(
             f"{self.path.absolute().as_uri()}?mode={mode}",
             uri=True,
-            timeout=self.settings.statement_timeout_s,
+            timeout=self.settings.statement_timeout_s if busy_s is None else busy_s,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=8,  # a statement for a whole commit is large
         )
 
     def _connect_to_write(self) -> sqlite3.Connection:
-        db = self._connect("rw")  # a file that has gone is not made again, empty: that would swallow what is stored
+        # A file that has gone is not made again, empty: that would swallow what is stored.
+        db = self._connect("rw", BUSY_SLICE_S)
         try:
             db.execute("PRAGMA journal_mode = WAL")  # it is already, unless the file comes from a backup
             db.execute("PRAGMA synchronous = FULL")

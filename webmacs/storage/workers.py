@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -38,14 +39,24 @@ _PASSING: Final = _BROKEN | {
 _TAKEN: Final = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
 
 
+AGAIN_S: Final = 0.005
+BUSY_SLICE_S: Final = 0.1  # SQLite's own wait for a lock cannot be interrupted, so it is given this for a connection
+
+_here = threading.local()  # the job that this thread does
+
+
 class Workers:
     """`count` threads. Each connects when it is first needed, and again after an error that broke its connection."""
 
-    def __init__(self, path: Path, count: int, connect: Callable[[], sqlite3.Connection], limit_s: float) -> None:
-        """No call of `run` takes longer than `limit_s`. `connect` is called in the threads; `path` is for messages."""
+    def __init__(
+        self, path: Path, count: int, connect: Callable[[], sqlite3.Connection], limit_s: float, patience_s: float
+    ) -> None:
+        """No call of `run` takes longer than `limit_s`, of which a transaction waits for the right to write for
+        `patience_s` at most. `connect` is called in the threads; `path` is for messages.
+        """
         self._path = path
         self._connect = connect
-        self._limit_s = limit_s
+        self._limit_s, self._patience_s = limit_s, patience_s
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="sqlite")
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -60,7 +71,7 @@ class Workers:
             StorageUnavailable, InvalidRows, Conflict: for what the driver raised.
 
         """
-        job = _Job(work)
+        job = _Job(work, self._patience_s)
         try:
             future = asyncio.get_running_loop().run_in_executor(self._threads, self._do, job)
         except RuntimeError as error:
@@ -101,35 +112,49 @@ class Workers:
 class _Job(Generic[T]):
     """Work, and the connection it is being done with."""
 
-    def __init__(self, work: Callable[[sqlite3.Connection], T]) -> None:
-        self._work = work
+    def __init__(self, work: Callable[[sqlite3.Connection], T], patience_s: float) -> None:
+        self._work, self.patience_s = work, patience_s
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
-        self._abandoned = False
+        self.abandoned = False
 
     def run(self, db: sqlite3.Connection) -> T:
         with self._lock:
-            if self._abandoned:
+            if self.abandoned:
                 raise StorageUnavailable("nobody waits any more")
             self._db = db
+        _here.job = self
         try:
             return self._work(db)
         finally:
+            _here.job = None
             with self._lock:
                 self._db = None
 
     def abandon(self) -> None:
         """Do not begin it; if it has begun, interrupt it, under the lock so that it is not the next job that is met."""
         with self._lock:
-            self._abandoned = True
+            self.abandoned = True
             if self._db is not None:
                 self._db.interrupt()
 
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """A transaction that has the right to write from its beginning; undone when the body raises."""
-    db.execute("BEGIN IMMEDIATE")
+    """A transaction that has the right to write from its beginning; undone when the body raises.
+
+    Somebody else who has it is waited for as long as the job may take, and while it is waited for.
+    """
+    job: _Job[object] | None = getattr(_here, "job", None)
+    give_up = time.monotonic() + (job.patience_s if job else 0)
+    while True:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            break
+        except sqlite3.OperationalError as error:
+            if _primary(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up or (job and job.abandoned):
+                raise
+            time.sleep(AGAIN_S)
     try:
         yield
         db.execute("COMMIT")
