@@ -209,7 +209,11 @@ class Trouble:
                 raise self._writing
             return await write(*writes, actor=actor)
 
+        async def guarded_ping() -> None:
+            await guarded_fetch("SELECT 1")
+
         monkeypatch.setattr(storage, "fetch", guarded_fetch)
+        monkeypatch.setattr(storage, "ping", guarded_ping)
         monkeypatch.setattr(storage, "write", guarded_write)
 
     @contextmanager

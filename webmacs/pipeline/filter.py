@@ -30,5 +30,5 @@ class Filter(Gate):
                 readings.append(Reading(event, time_us, value, experiment))
         if batch.unlinked and batch.wrong_clocks:  # skewed ones are among those that are kept
             batch.skewed -= sum(event_public_id not in linked for event_public_id in batch.wrong_clocks)
-        batch.readings, batch.items = readings, []  # while it waits, one of the two is enough
+        batch.readings = readings
         batch.judged_by = catalog

@@ -47,6 +47,7 @@ class RowQueue:
             self._dropped(batch)
             raise ShuttingDown(NOT_STORED)
         batch.cost = len(batch.readings) or 1
+        batch.items = []  # the readings are made of them: what waits is kept once
         if not self._waiting and self._fits(batch):
             self._add(batch)
             return

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -103,9 +102,3 @@ class Folding:
             return self._log_file.stat().st_size
         except OSError:
             return 0
-
-
-def fold(db: sqlite3.Connection) -> bool:
-    """Whether the whole log is in the file now, and empty."""
-    ((busy, _frames, _folded),) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    return not busy

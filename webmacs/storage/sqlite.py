@@ -26,7 +26,7 @@ from webmacs.storage import migrate, triggers
 from webmacs.storage.base import Commit, Row, Storage, check_changes
 from webmacs.storage.bulk import plain
 from webmacs.storage.dialect import SQLITE
-from webmacs.storage.folding import Folding, fold
+from webmacs.storage.folding import Folding
 from webmacs.storage.rollups import late
 from webmacs.storage.workers import BUSY_SLICE_S, Workers, our_errors, transaction
 from webmacs.tasks import end
@@ -85,7 +85,7 @@ class SqliteStorage(Storage):
         await self._check_revision()
         await self._writer.run(lambda _db: None)
         if serving:
-            self._folder = asyncio.create_task(self._folding.run(lambda: self._writer.run(fold)), name="sqlite log")
+            self._folder = asyncio.create_task(self._folding.run(lambda: self._writer.run(_fold)), name="sqlite log")
 
     async def close(self) -> None:
         """See `Storage`."""
@@ -375,3 +375,9 @@ def _check_texts(values: Iterable[Scalar]) -> None:
     """SQLite would store a U+0000, and then show a text only up to there."""
     if any(isinstance(value, str) and "\0" in value for value in values):
         raise InvalidRows("a text must not hold U+0000")
+
+
+def _fold(db: sqlite3.Connection) -> bool:
+    """Whether the whole log is in the file now, and empty."""
+    ((busy, _frames, _folded),) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return not busy
