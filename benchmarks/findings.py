@@ -24,6 +24,7 @@ from benchmarks.visitors import Seen
 MB: Final = 1e6
 GROWTH_MB: Final = 1.0
 LAG_MS: Final = 20.0
+SLOWEST: Final = 4  # routes that are told
 STRETCH_S: Final = 15.0  # memory is the median of so many seconds: what one moment needs is none that is kept
 
 
@@ -196,6 +197,8 @@ def _seen(soak: Soak) -> Iterator[tuple[str, str]]:
     yield "webhooks that were taken", f"{soak.webhooks:,}"
     for what, count in sorted(soak.seen.counts.items()):
         yield what, f"{count:,}"
+    for route, slowest_ms in sorted(soak.seen.slowest.items(), key=lambda one: -one[1])[:SLOWEST]:
+        yield f"the slowest {route}", f"{slowest_ms:,.0f} ms"
 
 
 def save(soak: Soak, began: datetime) -> tuple[Path, Path]:

@@ -31,7 +31,7 @@ from benchmarks.__main__ import STORAGES, postgres
 from benchmarks.field import Field, Harvest
 from benchmarks.findings import MB, Course, Minute, Soak, balance, quantile, save, sentence, show
 from benchmarks.process import Look, Pinger, lag_quantile_ms, look, scrape
-from benchmarks.server import EVENTS, Server, free_port, running
+from benchmarks.server import Server, free_port, running
 from benchmarks.strangers import NOBODY, WELL, Strangers
 from benchmarks.visitors import Seen, Visitors
 from benchmarks.workers import Worker
@@ -43,6 +43,7 @@ from webmacs.storage.rules import add_rule
 from webmacs.storage.webhooks import add_webhook
 
 BROWSERS: Final = 50
+EVENTS: Final = 500
 RULES: Final = 10
 LOOK_EVERY_S: Final = 1.0
 MINUTE_S: Final = 60.0

@@ -52,10 +52,14 @@ class Visitors:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What came of it: messages, who was there and how it ended, answers by their status; what nobody wanted to see."""
+    """What came of it: messages, who was there and how it ended, answers by their status; what nobody wanted to see.
+
+    `slowest`: the longest that anybody waited for an answer of each route, in milliseconds.
+    """
 
     counts: dict[str, int]
     complaints: list[str]
+    slowest: dict[str, float]
 
 
 class Company:
@@ -66,10 +70,11 @@ class Company:
         self._chance = random.Random(9)
         self.counts = Counter[str]()
         self.complaints: list[str] = []
+        self.slowest: dict[str, float] = {}
 
     def seen(self) -> Seen:
         """So far."""
-        return Seen(dict(self.counts), self.complaints)
+        return Seen(dict(self.counts), self.complaints, self.slowest)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -98,7 +103,7 @@ class Company:
             try:
                 await visit()
             except (OSError, EOFError, TimeoutError, AssertionError, aiohttp.ClientError) as error:
-                self._complain(f"{getattr(visit, '__name__', 'visit')}: {error!r}")
+                self._complain(f"{getattr(visit, '__name__', 'visit')} at {time.strftime('%H:%M:%S')}: {error!r}")
                 await asyncio.sleep(1)
 
     def _complain(self, text: str) -> None:
@@ -260,11 +265,17 @@ class Company:
 
     async def _ask(self, method: str, path: str, token: str | None, body: object = None, wants: int = 0) -> Any:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        began = time.monotonic()
         async with self._session.request(method, f"{self._job.address}{API}{path}", json=body, headers=headers) as got:
             answer = await got.read()
+            self._answered(f"{method} {'/'.join(urlsplit(path).path.split('/')[:3])}", time.monotonic() - began)
             self.counts[f"answers {got.status}"] += 1
             assert got.status == wants or (got.status < 400 and not wants), f"{method} {path}: {got.status} {answer!r}"
             return json.loads(answer) if answer else None
+
+    def _answered(self, route: str, after_s: float) -> None:
+        if after_s * 1000 > self.slowest.get(route, 0.0):
+            self.slowest[route] = after_s * 1000
 
 
 async def visit(job: Visitors, stop: asyncio.Event) -> Seen:

@@ -14,7 +14,8 @@ _log = logging.getLogger(__name__)
 
 DAY_US: Final = 86_400_000_000
 
-# Name and bounds, in microseconds since the epoch, of each partition that has bounds; the default one has none.
+# Name and bounds, in microseconds since the epoch, of each partition that has bounds; the default one has none, and
+# neither has one that another server drops meanwhile: `OFFSET 0` has them looked up once, not for each use.
 _BOUNDED: Final = """
 SELECT name,
     (extract(epoch FROM bounds[1]::timestamptz) * 1000000)::bigint,
@@ -25,6 +26,7 @@ FROM (
             pg_get_expr(child.relpartbound, child.oid), 'FROM \\(''([^'']+)''\\) TO \\(''([^'']+)''\\)'
         ) AS bounds
     FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid WHERE inhparent = 'datapoints'::regclass
+    OFFSET 0
 ) AS partitions WHERE bounds IS NOT NULL
 """
 
