@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import socket
 import time
 import uuid
@@ -35,6 +36,7 @@ LOOKING: Final = 4  # as many as there are connections to read by, each of which
 READ_EVERY_S: Final = 1.0
 CHANGE_EVERY_S: Final = 1.0
 SILENT_S: Final = 60.0
+NAMED: Final = re.compile(r"/[0-9a-f]{8}-[0-9a-f-]+")
 COMPLAINTS: Final = 20  # that are told; there should be none
 
 
@@ -268,7 +270,7 @@ class Company:
         began = time.monotonic()
         async with self._session.request(method, f"{self._job.address}{API}{path}", json=body, headers=headers) as got:
             answer = await got.read()
-            self._answered(f"{method} {'/'.join(urlsplit(path).path.split('/')[:3])}", time.monotonic() - began)
+            self._answered(f"{method} {NAMED.sub('/…', urlsplit(path).path)}", time.monotonic() - began)
             self.counts[f"answers {got.status}"] += 1
             assert got.status == wants or (got.status < 400 and not wants), f"{method} {path}: {got.status} {answer!r}"
             return json.loads(answer) if answer else None

@@ -90,6 +90,7 @@ class Client:
 
     `close(code, reason)` is given by whoever owns the socket; it must not block, may be called more than once, and
     ends the connection for certain, whether or not the peer reads. `needs` and `scope` are what keeps the socket open.
+    One that is not `listening` gets no updates: it is about to be told how everything is.
     """
 
     __slots__ = (
@@ -99,6 +100,7 @@ class Client:
         "buffer_bytes",
         "close",
         "identity",
+        "listening",
         "needs",
         "scope",
         "transport",
@@ -124,6 +126,7 @@ class Client:
         self.scope = scope
         self.wanted = wanted
         self.buffer_bytes = buffer_bytes
+        self.listening = True
         self.waiting: Update | None = None
         self._excess = 0
         self._low = 0
@@ -152,7 +155,7 @@ class Client:
 
     def offer(self, update: Update) -> bool:
         """Write an update, or keep the newest of it for later; False: it waits."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or not self.listening:
             return True
         if self.waiting is None and self.transport.get_write_buffer_size() <= self.buffer_bytes:
             frame = update.frame(self.wanted)

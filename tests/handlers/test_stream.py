@@ -23,8 +23,10 @@ from tests.plant import Server, now_us
 from tests.rawsocket import PING, PONG, RawSocket, frame
 from tests.wire import STREAM, acknowledged, connect, heard, history, points, until
 from webmacs import experiments
+from webmacs.handlers.newest import EncodedNewest
 from webmacs.hub import CONTROLLER, FRONTEND, Update
 from webmacs.model import Role, to_us
+from webmacs.pipeline.broadcast import StreamEncoder
 from webmacs.storage import plugins, records
 
 CONNECTED = {"type": "connected", "message": "Subscribed to live datapoint stream."}
@@ -362,6 +364,30 @@ async def test_a_snapshot_is_the_latest_readings_as_a_first_message(server: Serv
     }
     assert {point["experiment_public_id"] for point in found} == {server.plant.experiment}
     await send(server, server.reading(4.0))
+    assert [point["value"] for point in await points(stream)] == [4.0]
+
+
+async def test_what_is_broadcast_while_a_snapshot_is_made_is_not_sent_before_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await send(server, server.reading(1.0), server.reading(2.0, event=1))
+    first = server.parts.catalog.current.events[server.plant.linked[0]]
+    before = server.parts.latest.all()[first.id]
+    fragments = EncodedNewest.fragments
+
+    def change(value: float) -> None:
+        server.parts.latest.apply({first.id: before._replace(value=value)})
+        server.parts.hub.broadcast(FRONTEND, StreamEncoder().update([before._replace(value=value)]))
+
+    async def interrupted(self: EncodedNewest, wanted: frozenset[str] | None = None) -> dict[str, bytes]:
+        change(3.0)
+        return await fragments(self, wanted)
+
+    monkeypatch.setattr(EncodedNewest, "fragments", interrupted)
+    stream = await server.stream(query={"snapshot": "1"})
+    found = {point["event_public_id"]: point["value"] for point in await points(stream)}
+    assert found == {server.plant.linked[0]: 3.0, server.plant.linked[1]: 2.0}
+    change(4.0)
     assert [point["value"] for point in await points(stream)] == [4.0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, NotRequired, cast
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from webmacs.catalog import Catalog
@@ -13,7 +13,8 @@ from webmacs.clock import Clock
 from webmacs.config import PipelineSettings
 from webmacs.errors import Conflict, InvalidMessage, NotFound, Overloaded
 from webmacs.handlers.http import PREFIX, Routes
-from webmacs.handlers.resource import Call, Done, Timestamp, timestamp
+from webmacs.handlers.newest import EncodedNewest
+from webmacs.handlers.resource import Call, Done, Encoded, Timestamp, timestamp
 from webmacs.latest import LatestValues
 from webmacs.model import Datapoint, Role, Scope
 from webmacs.pipeline.base import Batch, Outcome, Refused, Stored
@@ -35,6 +36,9 @@ class DatapointShape(TypedDict):
     timestamp: Timestamp
     event_public_id: str
     experiment_public_id: str | None
+
+
+_POINT = TypeAdapter(DatapointShape)
 
 
 class NewDatapoint(BaseModel):
@@ -76,7 +80,8 @@ class DatapointRoutes:
     def __init__(
         self, pipeline: Pipeline, catalog: Catalog, latest: LatestValues, clock: Clock, settings: PipelineSettings
     ) -> None:
-        self._pipeline, self._catalog, self._latest = pipeline, catalog, latest
+        self._pipeline, self._catalog = pipeline, catalog
+        self._newest = EncodedNewest(catalog, latest, lambda datapoint: _POINT.dump_json(datapoint_shape(datapoint)))
         self._clock, self._settings = clock, settings
 
     def register(self, routes: Routes) -> None:
@@ -86,10 +91,9 @@ class DatapointRoutes:
         routes.add("POST", f"{PREFIX}/datapoints", self.add, fails=(404, 409, 503), **sending)
         routes.add("POST", f"{PREFIX}/datapoints/batch", self.add_batch, fails=(503,), **sending)
 
-    async def newest(self, _call: Call) -> list[DatapointShape]:
+    async def newest(self, _call: Call) -> Encoded[list[DatapointShape]]:
         """The newest reading of each event that has one: from memory, whatever the history."""
-        known = self._catalog.current.events_by_id
-        return [datapoint_shape(datapoint) for event_id, datapoint in self._latest.all().items() if event_id in known]
+        return Encoded(b"[" + b",".join((await self._newest.fragments()).values()) + b"]")
 
     async def add(self, call: Call[Annotated[dict[str, Any], NewDatapointOnce]]) -> Accepted:
         """One reading."""

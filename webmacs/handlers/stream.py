@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from webmacs.catalog import Catalog
+from webmacs.handlers.newest import EncodedNewest
 from webmacs.handlers.sockets import Doorkeeper, Entrance, Socket
 from webmacs.hub import FRONTEND, Client
 from webmacs.latest import LatestValues
@@ -23,8 +24,8 @@ class Stream:
     """The handler of the socket."""
 
     def __init__(self, doorkeeper: Doorkeeper, catalog: Catalog, latest: LatestValues) -> None:
-        self._doorkeeper, self._catalog, self._latest = doorkeeper, catalog, latest
-        self._encoder = StreamEncoder()
+        self._doorkeeper, self._encoder = doorkeeper, StreamEncoder()
+        self._newest = EncodedNewest(catalog, latest, self._encoder.fragment)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Subscribe the browser, answer its pings, until it leaves or is sent away."""
@@ -32,9 +33,10 @@ class Stream:
         snapshot = request.query.get("snapshot") == "1"
 
         async def converse(client: Client, socket: Socket) -> None:
+            client.listening = not snapshot
             client.send(CONNECTED)
             if snapshot:
-                self._send_latest(client)
+                await self._send_newest(client)
             while (text := await socket.text()) is not None:
                 if is_ping(text):
                     client.send(PONG)
@@ -42,13 +44,11 @@ class Stream:
         wanted = None if chosen is None else frozenset(filter(None, chosen.split(",")))
         return await self._doorkeeper.welcome(request, ENTRANCE, converse, wanted)
 
-    def _send_latest(self, client: Client) -> None:
-        events = self._catalog.current.events_by_id
-        frame = self._encoder.update(
-            datapoint for event_id, datapoint in self._latest.all().items() if event_id in events
-        ).frame(client.wanted)
+    async def _send_newest(self, client: Client) -> None:
+        frame = self._encoder.message(await self._newest.fragments(client.wanted)).frame(None)
         if frame is not None:
             client.write(frame)
+        client.listening = True
 
 
 def is_ping(text: str) -> bool:

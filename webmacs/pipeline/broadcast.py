@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Annotated, ClassVar, Final, Literal
 
@@ -32,10 +32,14 @@ class StreamEncoder:
 
     def update(self, datapoints: Iterable[Datapoint]) -> Update:
         """A `datapoints_batch` message, at most one datapoint per event."""
-        fragments = {datapoint.event.public_id: self._fragment(datapoint) for datapoint in datapoints}
+        return self.message({datapoint.event.public_id: self.fragment(datapoint) for datapoint in datapoints})
+
+    def message(self, fragments: Mapping[str, bytes]) -> Update:
+        """The same, of what is encoded already, by the public id of the event."""
         return Update(b'{"type":"datapoints_batch","datapoints":[', fragments, b"]}")
 
-    def _fragment(self, datapoint: Datapoint) -> bytes:
+    def fragment(self, datapoint: Datapoint) -> bytes:
+        """One datapoint of a message."""
         experiment = datapoint.experiment
         return (
             f'{{"value":{datapoint.value!r},"event_public_id":{self._quoted(datapoint.event.public_id)},'
