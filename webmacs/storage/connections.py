@@ -197,7 +197,12 @@ class Connections:
                     connection = await self._take()
                     try:
                         async with connection.cursor(timeout=self._timeout_s) as cursor:
-                            yield cursor
+                            try:
+                                yield cursor
+                            finally:
+                                # It and the cursor hold each other: with the text of the statement and all its rows,
+                                # they would stay until garbage is collected, which takes the longer for it.
+                                del cursor._transaction
                     finally:
                         self._give_back(connection)
                 finally:
