@@ -101,7 +101,8 @@ def postgres() -> Iterator[str]:
     with warnings.catch_warnings():  # the wheel that carries PostgreSQL asks for a directory that we do not use
         warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
         from tests.postgres import PostgresServer
-    server = PostgresServer()
+    # As somebody has it who stores much: its own default is for small machines with much else on them.
+    server = PostgresServer(shared_buffers="1GB", max_wal_size="4GB")
     try:
         yield server.url()
     finally:

@@ -43,7 +43,7 @@ from webmacs.storage.rules import add_rule
 from webmacs.storage.webhooks import add_webhook
 
 BROWSERS: Final = 50
-EVENTS: Final = 500
+EVENTS: Final = 1000
 RULES: Final = 10
 LOOK_EVERY_S: Final = 1.0
 MINUTE_S: Final = 60.0

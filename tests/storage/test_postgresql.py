@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 import struct
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiopg
 import psycopg2
 import pytest
 
@@ -84,6 +86,21 @@ async def test_commits_are_flushed_whatever_the_database_would_do_unless_the_url
         storage = storage_at(url, pool_size=1)
         assert await storage.fetch(asked) == [(found,)]
         await storage.write(Write(f"ALTER DATABASE {name} RESET synchronous_commit"))
+        await storage.close()
+
+
+async def test_a_statement_leaves_no_garbage(postgres_url: str) -> None:
+    storage = storage_at(postgres_url)
+    await storage.open()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            await storage.fetch("SELECT 1")
+            await storage.write(log_entry())
+        assert not [left for left in gc.get_objects() if isinstance(left, aiopg.Cursor) and left.closed]
+    finally:
+        gc.enable()
         await storage.close()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -187,6 +188,46 @@ async def test_what_is_noted_while_it_is_being_rolled_up_is_rolled_up_again(
     assert await noted(storage) == 1
     await caught_up(storage)
     assert [row[2] for row in await rolled(storage)] == [3]
+
+
+async def test_a_minute_that_is_noted_again_and_again_is_rolled_up_once(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = await new_event(storage)
+    await storage.append(await commit(storage, 1, [reading(1.0, event, T0)]))
+    maker = await caught_up(storage)
+    for number in range(2, 12):
+        await storage.append(await commit(storage, number, [reading(float(number), event, T0 + number)]))
+    assert await noted(storage) == 10
+    monkeypatch.setattr(rollups, "MANY_GAPS", 5)  # of minutes, not of notes
+    rolled_us = maker.rolled_us
+    assert not await maker.advance(NOW)
+    assert maker.rolled_us == rolled_us
+    assert await noted(storage) == 0
+    assert [row[2] for row in await rolled(storage)] == [11]
+
+
+async def test_most_of_the_time_is_for_others(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    maker, pauses = Rollups(storage), list[float]()
+    steps = iter((True, True, False, False))
+    now_s = 0.0
+
+    async def advance(_now_us: int) -> bool:
+        nonlocal now_s
+        now_s += 2.0
+        return next(steps)
+
+    async def sleep(pause_s: float) -> None:
+        pauses.append(pause_s)
+        if len(pauses) == 4:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(maker, "advance", advance)
+    monkeypatch.setattr(rollups, "time", SimpleNamespace(monotonic=lambda: now_s))
+    monkeypatch.setattr(rollups, "asyncio", SimpleNamespace(sleep=sleep))
+    with pytest.raises(asyncio.CancelledError):
+        await maker.follow(lambda: 0, 10.0)
+    assert pauses == [2.0, 2.0, 9 * 6.0, 9 * 2.0]
 
 
 async def test_what_is_stored_while_a_step_is_being_prepared_is_not_passed_over(

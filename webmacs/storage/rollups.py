@@ -26,7 +26,9 @@ MINUTE_US: Final = 60_000_000
 LATE_US: Final = 20_000_000  # a reading that is not older than this when it is stored is of no minute that is rolled up
 LAG_US: Final = 60_000_000  # how long after its end a minute is rolled up, at least
 GAPS: Final = 500  # noted minutes that are rolled up again in one step
-MANY_GAPS: Final = 10_000  # when it is quicker to roll up everything from the first of them on
+OTHERS: Final = 9.0  # how much more of the time is for others
+MAX_PAUSE_S: Final = 60.0
+MANY_GAPS: Final = 10_000  # noted minutes, when it is quicker to roll up everything from the first of them on
 WITHDRAWN: Final = 20_000  # rollups removed in one transaction
 TEXT: Final = 5_000  # minutes in one statement
 LONG_US: Final = 3600 * 1_000_000  # a stretch of which it is worth asking where its first reading is
@@ -107,12 +109,17 @@ class Rollups:
 
     async def follow(self, now_us: Callable[[], int], interval_s: float) -> None:
         """Keep up with what is measured, looking that often. Runs until cancelled."""
+        busy_s = 0.0
         while True:
             pause_s = interval_s
             began = time.monotonic()
             try:
-                if await self.advance(now_us()):
-                    pause_s = time.monotonic() - began  # as much for others
+                more = await self.advance(now_us())
+                took_s = time.monotonic() - began
+                busy_s += took_s
+                # As much for others; and when it is up to date, most, as what comes late comes as soon again.
+                pause_s = took_s if more else max(interval_s, min(OTHERS * busy_s, MAX_PAUSE_S))
+                busy_s = busy_s if more else 0.0
             except StorageError as error:
                 _log.warning("rolling up readings has to wait: %s", error)
             except Exception:  # noqa: BLE001 - the one task that does it must not end
@@ -143,36 +150,46 @@ class Rollups:
         """Roll up again what was noted of the minutes that have been rolled up; whether there is more of it."""
         storage = self._storage
         rows = await storage.fetch(
-            f"SELECT id, {KEYS} FROM rollup_gaps WHERE start_us < :rolled_us ORDER BY id LIMIT :limit",
+            f"SELECT {KEYS}, count(*) OVER (), min(start_us) OVER (), (SELECT max(id) FROM rollup_gaps) FROM"
+            f" (SELECT DISTINCT {KEYS} FROM rollup_gaps WHERE start_us < :rolled_us) AS noted LIMIT :limit",
             rolled_us=self.rolled_us,
-            limit=MANY_GAPS + 1,
+            limit=GAPS,
         )
-        if len(rows) > MANY_GAPS and min(start_us for *_, start_us in rows) >= 0:  # before 1970 nothing is in order
-            await self._begin_anew()
-            return True
         if not rows:
             return False
-        now = rows[:GAPS]
-        minutes: dict[int, set[int]] = {}
-        for _, event_id, start_us in now:
-            minutes.setdefault(event_id, set()).add(start_us)
+        _, _, number, first_us, last_id = rows[0]
+        if number > MANY_GAPS and first_us >= 0:  # before 1970 nothing is in order
+            await self._begin_anew()
+            return True
+        minutes: dict[int, list[int]] = {}
+        for event_id, start_us, *_ in rows:
+            minutes.setdefault(event_id, []).append(start_us)
+        noted = _values(row[:2] for row in rows)
         await storage.derive(
             "rollups",
             COLUMNS,
             self._query(
-                f"(WITH noted ({KEYS}) AS (VALUES {_values({(event_id, start_us) for _, event_id, start_us in now})})"
+                f"(WITH noted ({KEYS}) AS (VALUES {noted})"
                 " SELECT noted.* FROM noted JOIN events AS e ON e.id = event_id)",
                 storage.dialect.between("n.start_us", f"n.start_us + {MINUTE_US}", "n.event_id"),
                 "n.start_us",
             ),
             {},
             before=[
-                Write(f"DELETE FROM rollups WHERE event_id = {event_id} AND start_us IN ({_list(starts)})")
-                for event_id, starts in minutes.items()
+                # First, so that PostgreSQL sees every reading whose note is removed; and none that is younger than what
+                # was asked above, as the readings are looked up before that on SQLite.
+                Write(
+                    f"DELETE FROM rollup_gaps WHERE id <= :last_id AND ({KEYS}) IN (VALUES {noted})",
+                    ({"last_id": last_id},),
+                ),
+                *(
+                    Write(f"DELETE FROM rollups WHERE event_id = {event_id} AND start_us IN ({_list(starts)})")
+                    for event_id, starts in minutes.items()
+                ),
             ],
-            after=[Write(f"DELETE FROM rollup_gaps WHERE id IN ({_list(number for number, *_ in now)})")],
+            after=[],
         )
-        return len(rows) > GAPS
+        return bool(number > GAPS)
 
     async def _extend(self, due_us: int) -> bool:
         """Roll up the next minutes; whether there are more that are over."""
