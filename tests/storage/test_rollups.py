@@ -207,6 +207,26 @@ async def test_a_minute_that_is_noted_again_and_again_is_rolled_up_once(
     assert [row[2] for row in await rolled(storage)] == [11]
 
 
+async def test_minutes_that_are_noted_without_end_keep_nobody_busy_without_end(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = await new_event(storage)
+    times = [T0 + number * MINUTE_US for number in range(4)]
+    await storage.append(await commit(storage, 1, [reading(1.0, event, at) for at in times]))
+    maker = await caught_up(storage)
+    monkeypatch.setattr(rollups, "GAPS", 2)
+    more, steps = True, 0
+    while more:
+        steps += 1
+        await storage.append(await commit(storage, 1 + steps, [reading(float(steps), event, at) for at in times]))
+        more = await maker.advance(NOW)
+        assert steps < 5
+    assert steps == 2
+    while await maker.advance(NOW):
+        steps += 1
+    assert [row[2] for row in await rolled(storage)] == [1 + 2] * 4
+
+
 async def test_most_of_the_time_is_for_others(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     maker, pauses = Rollups(storage), list[float]()
     steps = iter((True, True, False, False))

@@ -105,6 +105,7 @@ class Rollups:
         self._step_us = MINUTE_US
         # A reading that is stored fresh must be there when its minute is rolled up, however slow its commit was.
         self._lag_us = max(LAG_US, LATE_US + round(4e6 * storage.settings.statement_timeout_s))
+        self._last_note: int | None = None  # to be rolled up again by this round of steps
         self.rolled_us = 0
 
     async def follow(self, now_us: Callable[[], int], interval_s: float) -> None:
@@ -150,14 +151,20 @@ class Rollups:
         """Roll up again what was noted of the minutes that have been rolled up; whether there is more of it."""
         storage = self._storage
         rows = await storage.fetch(
-            f"SELECT {KEYS}, count(*) OVER (), min(start_us) OVER (), (SELECT max(id) FROM rollup_gaps) FROM"
-            f" (SELECT DISTINCT {KEYS} FROM rollup_gaps WHERE start_us < :rolled_us) AS noted LIMIT :limit",
+            f"WITH last AS (SELECT coalesce(:last_id, max(id)) AS id FROM rollup_gaps)"
+            f" SELECT {KEYS}, count(*) OVER (), min(start_us) OVER (), (SELECT id FROM last) FROM"
+            f" (SELECT DISTINCT {KEYS} FROM rollup_gaps WHERE start_us < :rolled_us AND id <= (SELECT id FROM last))"
+            " AS noted LIMIT :limit",
             rolled_us=self.rolled_us,
+            last_id=self._last_note,
             limit=GAPS,
         )
         if not rows:
+            self._last_note = None
             return False
         _, _, number, first_us, last_id = rows[0]
+        # What is noted from now on, perhaps of the same minutes, has to wait until what was noted before is done.
+        self._last_note = last_id if number > GAPS else None
         if number > MANY_GAPS and first_us >= 0:  # before 1970 nothing is in order
             await self._begin_anew()
             return True

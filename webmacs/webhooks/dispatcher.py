@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from typing import Final
 
 from webmacs.catalog import Catalog
@@ -30,6 +31,7 @@ from webmacs.webhooks.outbox import Outbox
 _log = logging.getLogger(__name__)
 
 PAUSE_S: Final = 0.02  # between two looks: under load there is a commit with deliveries every few milliseconds
+SHARE: Final = 10  # of the time, a look has at most one part of so many
 AGAIN_S: Final = 0.5  # after one that failed
 
 
@@ -82,6 +84,7 @@ class Dispatcher:
 
     async def _run(self) -> None:
         while True:
+            began = time.monotonic()
             try:
                 quiet_s = await self._look()
             except StorageUnavailable as error:
@@ -91,7 +94,8 @@ class Dispatcher:
                 _log.exception("looking for deliveries failed; it goes on")
                 await asyncio.sleep(AGAIN_S)
                 quiet_s = 0.0
-            await asyncio.sleep(PAUSE_S)
+            took_s = min(time.monotonic() - began, AGAIN_S)
+            await asyncio.sleep(max(PAUSE_S, (SHARE - 1) * took_s))
             await self._outbox.wait(quiet_s)
 
     async def _look(self) -> float:
