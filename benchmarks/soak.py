@@ -3,7 +3,8 @@
 A real server with everything that a plant has at once: controllers that come and go, browsers of every kind, pages,
 people, rules that fire, webhooks to a receiver that is well and to one that is dead. First it is measured how much of
 this very mix the machine takes; then the mix goes on at half of that. In the end everybody leaves. What must hold then,
-and what was seen meanwhile, is one table, one picture and a file. The exit code is 1 if memory has grown by a megabyte
+and what was seen meanwhile, is one table, one picture and a file. The server has the share of the processors that
+`deploy/webmacs.service` gives it, where that is allowed. The exit code is 1 if memory has grown by a megabyte
 or descriptors at all, if the event loop was late by 20 ms more than once in a hundred times, or if a reading that was
 acknowledged is not there exactly once.
 """
@@ -31,7 +32,7 @@ from benchmarks.__main__ import STORAGES, postgres
 from benchmarks.field import Field, Harvest
 from benchmarks.findings import MB, Course, Minute, Soak, balance, quantile, save, sentence, show
 from benchmarks.process import Look, Pinger, lag_quantile_ms, look, scrape
-from benchmarks.server import Server, free_port, running
+from benchmarks.server import Server, free_port, goes_first, running
 from benchmarks.strangers import NOBODY, WELL, Strangers
 from benchmarks.visitors import Seen, Visitors
 from benchmarks.workers import Worker
@@ -67,7 +68,7 @@ class Plan:
 @click.option("--minutes", default=20.0, show_default=True, help="How long, after the machine was measured.")
 @click.option("--storage", type=click.Choice((*STORAGES, "both")), default="both", show_default=True)
 @click.option("--rate", default="half", show_default=True, help="Of what the machine takes; or readings a second.")
-@click.option("--measure", default=10.0, show_default=True, help="Seconds at full speed, to see what it takes.")
+@click.option("--measure", default=60.0, show_default=True, help="Seconds at full speed, to see what it takes.")
 @click.option("--warm-up", default=3.0, show_default=True, help="Minutes in which memory may grow; at most a third.")
 @click.option("--figures", type=click.Path(path_type=Path), help="If all holds, keep it as that of P8 in this file.")
 @click.option("--postgres-url", help="A PostgreSQL whose databases may be made and dropped. Default: one is started.")
@@ -140,6 +141,7 @@ class Run:
         with ExitStack() as stack:
             strangers = stack.enter_context(Worker("strangers", Strangers(self._ports)))
             server = stack.enter_context(running(self._url, self._directory, EVENTS, self._alarms, CONFIGURATION))
+            first = goes_first(server)
             self._say(f"as much as it takes, for {plan.measure_s:g} s")
             measured, _ = self._together(server, 0.0, plan.measure_s, 0)
             capacity = measured.rows / measured.seconds
@@ -155,7 +157,9 @@ class Run:
             self._say(f"everybody has left: {end.rss / MB:.1f} MB, {end.descriptors} descriptors; counting")
             told = strangers.result()["requests"][WELL]
             found = balance((measured, harvest), self._stored())
-        return Soak(self._name, plan.minutes, capacity, rate, begin, end, left, course, harvest, seen, found, int(told))
+        return Soak(
+            self._name, plan.minutes, capacity, rate, first, begin, end, left, course, harvest, seen, found, int(told)
+        )
 
     async def _alarms(self, storage: Storage, plant: Plant) -> None:
         """Rules that every reading meets, and who wants to hear of it."""
