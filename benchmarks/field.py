@@ -24,7 +24,6 @@ from tests.rawsocket import CLOSE, PING, PONG, TEXT, RawSocket, frame
 
 SIZES: Final = (1, 2, 5, 20, 100, 450)
 TEMPLATES: Final = 40  # of each size
-WINDOW_ROWS: Final = 3_000  # of one controller, sent and not acknowledged
 LATE: Final = timedelta(hours=1)
 SETTLE_S: Final = 60.0
 
@@ -36,7 +35,7 @@ INVALID: Final = (b"NaN", b'"1.5"', b"null", b"1e400")
 @dataclass(frozen=True, slots=True)
 class Field:
     """The job. `rate`: readings a second of all together, 0: as many as the server takes; `first`: the first value;
-    `life_s`: how long a connection lasts at most.
+    `life_s`: how long a connection lasts at most; `window_rows`: of one controller, sent and not acknowledged.
     """
 
     address: str
@@ -48,6 +47,7 @@ class Field:
     first: int
     controllers: int = 8
     life_s: float = 40.0
+    window_rows: int = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class Controller:
             self._open_rows += template.good
         link.write(sent.frame)
         await link.drain()
-        while self._asks and self._open_rows > WINDOW_ROWS:
+        while self._asks and self._open_rows > self._job.window_rows:
             await self._repeat(link)
             self._moved.clear()
             await self._moved.wait()

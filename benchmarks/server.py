@@ -51,17 +51,6 @@ class Server:
         return float(self.process.memory_info().rss) / 2**20
 
 
-def goes_first(server: Server) -> bool:
-    """Give it the share of the processors that deploy/webmacs.service gives it (CPUWeight=900; nine times that of
-    others is nice -10 to Linux); whether that was allowed: it takes root, and a Linux that shares by session.
-    """
-    try:
-        Path(f"/proc/{server.process.pid}/autogroup").write_text("-10", encoding="ascii")
-    except OSError:
-        return False
-    return True
-
-
 @contextmanager
 def running(
     url: str, directory: Path, events: int = EVENTS, prepare: Prepare | None = None, more: str = ""

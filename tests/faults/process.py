@@ -66,6 +66,7 @@ class ServerProcess:
                 stderr=log,
                 cwd=self._directory,
                 env={**bare_environment(), **self._settings},
+                start_new_session=True,  # as a service has it: Linux shares the processors between sessions
             )
 
     async def until_it_listens(self) -> None:
