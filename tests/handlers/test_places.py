@@ -169,7 +169,7 @@ async def test_a_fault_of_ours_gives_the_place_back(serve: Serve, monkeypatch: p
         raise ZeroDivisionError("a fault")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Stream, "_send_latest", broken)
+        patch.setattr(Stream, "_send_newest", broken)
         for _ in range(3):
             socket = await RawSocket.open(
                 server.address, f"{STREAM}?snapshot=1&token={server.plant.tokens[Role.VIEWER]}"
