@@ -1,13 +1,13 @@
 """`python -m benchmarks.soak`, which is `make soak`: does an hour leave anything behind that a minute does not?
 
 A real server with everything that a plant has at once: controllers that come and go, browsers of every kind, pages,
-people, rules that fire, webhooks to a receiver that is well and to one that is dead. First it is measured how much of
-this very mix the machine takes, with the queue as full as it may be, so that the most that is ever needed has been
-needed once; then the mix goes on at half of that. In the end everybody leaves. What must hold then,
-and what was seen meanwhile, is one table, one picture and a file. The server has the share of the processors that
-`deploy/webmacs.service` gives it, where that is allowed. The exit code is 1 if memory has grown by a megabyte
-or descriptors at all, if the event loop was late by 20 ms more than once in a hundred times, or if a reading that was
-acknowledged is not there exactly once.
+people, rules that fire, webhooks to a receiver that is well and to one that is dead. First the worst happens: at full
+speed the storage is held up until the server's queue is full, some times, so that the most memory that is ever needed
+has been needed once. Then it is measured how much of this very mix the machine takes, and the mix goes on at half of
+that. In the end everybody leaves. What must hold then, and what was seen meanwhile, is one table, one picture and a
+file. The server has the share of the processors that `deploy/webmacs.service` gives it, where that is allowed. The exit
+code is 1 if memory has grown by a megabyte or descriptors at all, if the event loop was late by 20 ms more than once in
+a hundred times, or if a reading that was acknowledged is not there exactly once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ import click
 import psycopg2
 from rich.console import Console
 
-from benchmarks import wire
+from benchmarks import standstill, wire
 from benchmarks.__main__ import STORAGES, postgres
 from benchmarks.field import Field, Harvest
 from benchmarks.findings import MB, Course, Minute, Soak, balance, quantile, save, sentence, show
@@ -48,13 +48,19 @@ from webmacs.storage.webhooks import add_webhook
 BROWSERS: Final = 50
 EVENTS: Final = 1000
 RULES: Final = 10
-FULL_ROWS: Final = 30_000  # of each controller, at full speed: the queue is full then, and memory as large as it gets
+FULL_ROWS: Final = 30_000  # of each controller that asks, at full speed: together more than the queue has room for
+STANDSTILLS: Final = 3
+STANDSTILL_EVERY_S: Final = 10.0
 LOOK_EVERY_S: Final = 1.0
 MINUTE_S: Final = 60.0
 LEAVE_S: Final = 60.0  # until nothing of those who have left is there any more
 QUEUES: Final = ("webmacs_queue_rows", "webmacs_controller_connections", "webmacs_frontend_connections")
 CONFIGURATION: Final = '[webhooks]\nallowed_networks = ["127.0.0.0/8"]\n[logging]\nlevel = "warning"\n'
 VALUES: Final = "SELECT value, count(*) FROM datapoints GROUP BY value"
+
+Sending = Future[dict[str, Any]]
+Meanwhile = Callable[[Server, Sending], None]
+"""What is done beside those who send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +151,10 @@ class Run:
             strangers = stack.enter_context(Worker("strangers", Strangers(self._ports)))
             server = stack.enter_context(running(self._url, self._directory, EVENTS, self._alarms, CONFIGURATION))
             first = goes_first(server.process.pid)
+            self._say(f"the queue filled {STANDSTILLS} times, as much as the machine takes in between")
+            pressed, _ = self._together(server, 0.0, (STANDSTILLS + 1) * STANDSTILL_EVERY_S, 0, self._press)
             self._say(f"as much as it takes, for {plan.measure_s:g} s")
-            measured, _ = self._together(server, 0.0, plan.measure_s, 0)
+            measured, _ = self._together(server, 0.0, plan.measure_s, len(pressed.readings))
             capacity = measured.rows / measured.seconds
             begin, _ = self._alone(server, None)
             rate = plan.rate or capacity / 2
@@ -155,11 +163,12 @@ class Run:
                 f"with nobody there {begin.rss / MB:.1f} MB, {begin.descriptors} descriptors"
             )
             course = Course(plan.warm_up_s)
-            harvest, seen = self._together(server, rate, plan.minutes * MINUTE_S, len(measured.readings), course)
+            sent = len(pressed.readings) + len(measured.readings)
+            harvest, seen = self._together(server, rate, plan.minutes * MINUTE_S, sent, self._watch(course))
             end, left = self._alone(server, begin)
             self._say(f"everybody has left: {end.rss / MB:.1f} MB, {end.descriptors} descriptors; counting")
             told = strangers.result()["requests"][WELL]
-            found = balance((measured, harvest), self._stored())
+            found = balance((pressed, measured, harvest), self._stored())
         return Soak(
             self._name, plan.minutes, capacity, rate, first, begin, end, left, course, harvest, seen, found, int(told)
         )
@@ -183,7 +192,7 @@ class Run:
             await add_webhook(storage, url=url, events=events, now_us=now_us())
 
     def _together(
-        self, server: Server, rate: float, seconds: float, first: int, course: Course | None = None
+        self, server: Server, rate: float, seconds: float, first: int, meanwhile: Meanwhile | None = None
     ) -> tuple[Harvest, Seen]:
         address, plant = f"http://{wire.HOST}:{server.port}", server.plant
         field = Field(address, server.operator_token, server.events, plant.unlinked, rate, seconds, first)
@@ -195,22 +204,37 @@ class Run:
         with ExitStack() as everyone, ThreadPoolExecutor() as signs:
             visiting = everyone.enter_context(Worker("visitors", visitors))
             sending = signs.submit(everyone.enter_context(Worker("field", field)).result)
-            if course is not None:
-                self._watch(server, sending, course)
+            if meanwhile is not None:
+                meanwhile(server, sending)
             return Harvest(**sending.result()), Seen(**visiting.result())
 
-    def _watch(self, server: Server, sending: Future[dict[str, Any]], course: Course) -> None:
+    def _press(self, server: Server, sending: Sending) -> None:
+        """Hold the storage up again and again, while they send."""
+        for _ in range(STANDSTILLS):
+            time.sleep(STANDSTILL_EVERY_S)
+            if sending.done():
+                return
+            took = standstill.fill(
+                self._url, lambda: scrape(server.port, server.viewer_token)["webmacs_queue_rows", ""]
+            )
+            self._say(f"full after {took:.1f} s: {look(server.process, 0.0).anonymous / MB:.1f} MB of its own")
+
+    def _watch(self, course: Course) -> Meanwhile:
         """Look every second and ask every minute, until all is sent."""
-        began = time.monotonic()
-        course.first = course.last = scrape(server.port, server.viewer_token)
-        with closing(Pinger(server.port, server.viewer_token)) as pinger:
-            while not sending.done():
-                time.sleep(LOOK_EVERY_S)
-                course.looks.append(look(server.process, began))
-                if time.monotonic() - began >= (len(course.minutes) + 1) * MINUTE_S:
+
+        def watch(server: Server, sending: Sending) -> None:
+            began = time.monotonic()
+            course.first = course.last = scrape(server.port, server.viewer_token)
+            with closing(Pinger(server.port, server.viewer_token)) as pinger:
+                while not sending.done():
+                    time.sleep(LOOK_EVERY_S)
+                    course.looks.append(look(server.process, began))
+                    if time.monotonic() - began >= (len(course.minutes) + 1) * MINUTE_S:
+                        self._minute(server, pinger, course)
+                if not course.minutes:
                     self._minute(server, pinger, course)
-            if not course.minutes:
-                self._minute(server, pinger, course)
+
+        return watch
 
     def _minute(self, server: Server, pinger: Pinger, course: Course) -> None:
         now = scrape(server.port, server.viewer_token)
