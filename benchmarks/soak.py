@@ -2,12 +2,12 @@
 
 A real server with everything that a plant has at once: controllers that come and go, browsers of every kind, pages,
 people, rules that fire, webhooks to a receiver that is well and to one that is dead. First the worst happens: at full
-speed the storage is held up until the server's queue is full, some times, so that the most memory that is ever needed
-has been needed once. Then it is measured how much of this very mix the machine takes, and the mix goes on at half of
-that. In the end everybody leaves. What must hold then, and what was seen meanwhile, is one table, one picture and a
-file. The server has the share of the processors that `deploy/webmacs.service` gives it, where that is allowed. The exit
-code is 1 if memory has grown by a megabyte or descriptors at all, if the event loop was late by 20 ms more than once in
-a hundred times, or if a reading that was acknowledged is not there exactly once.
+speed the storage is held up until the server's queue is full, some times, while pages ask without a rest, so that the
+most memory that this mix ever needs has been needed once. Then it is measured how much of it the machine takes, and it
+goes on at half of that. In the end everybody leaves. What must hold then, and what was seen meanwhile, is one table,
+one picture and a file. The server has the share of the processors that `deploy/webmacs.service` gives it, where that is
+allowed. The exit code is 1 if memory has grown by a megabyte or descriptors at all, if the event loop was late by 20 ms
+more than once in a hundred times, or if a reading that was acknowledged is not there exactly once.
 """
 
 from __future__ import annotations
@@ -199,7 +199,8 @@ class Run:
         if not rate:
             field = replace(field, window_rows=FULL_ROWS)
         visitors = Visitors(
-            *(address, server.viewer_token, plant.emails[Role.ADMIN], PASSWORD, server.events, BROWSERS)
+            *(address, server.viewer_token, plant.emails[Role.ADMIN], PASSWORD, server.events, BROWSERS),
+            hurried=meanwhile == self._press,
         )
         with ExitStack() as everyone, ThreadPoolExecutor() as signs:
             visiting = everyone.enter_context(Worker("visitors", visitors))
