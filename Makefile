@@ -25,10 +25,10 @@ test: $(VENV)/.test ## run every test, with branch coverage
 	$(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=95 $(ARGS)
 
 faults: $(VENV)/.test ## break everything on purpose, at length: what docs/reliability.md promises, and a table of what came of it
-	WEBMACS_TEST_LONG=1 $(BIN)/pytest -q --figures docs/reliability.json -o faulthandler_timeout=1800 -m promise $(ARGS)
+	WEBMACS_TEST_LONG=1 $(BIN)/pytest -q --figures=docs/reliability.json -o faulthandler_timeout=1800 -m promise $(ARGS)
 
 promise: $(VENV)/.test ## the same for one row of docs/reliability.md: make promise N=F1
-	WEBMACS_TEST_LONG=1 $(BIN)/pytest -q --figures build/reliability.json -o faulthandler_timeout=1800 --promise $(N) $(ARGS)
+	WEBMACS_TEST_LONG=1 $(BIN)/pytest -q --figures=build/reliability.json -o faulthandler_timeout=1800 --promise=$(N) $(ARGS)
 
 soak: $(VENV)/.test ## 20 minutes at half of what this machine takes: memory, descriptors, lag (ARGS=--minutes=60)
 	$(BIN)/python -m benchmarks.soak $(ARGS)
