@@ -312,7 +312,7 @@ async def test_a_storage_that_was_away_is_looked_into_again(
     async with listening(OK) as receiver, at_work(storage) as post:
         webhook = await post.webhook(receiver.url())
         trouble = Trouble(storage, monkeypatch)
-        with trouble.reading():
+        with trouble.reading(what=AGENDAS):
             await post.ask_for(webhook)
             await until(lambda: trouble.unread >= 3)
         await post.until(webhook, all_delivered)
@@ -326,7 +326,7 @@ async def test_a_bug_does_not_end_it_and_is_said(
     async with listening(OK) as receiver, at_work(storage) as post:
         webhook = await post.webhook(receiver.url())
         trouble = Trouble(storage, monkeypatch)
-        with trouble.reading(ZeroDivisionError("a bug")):
+        with trouble.reading(ZeroDivisionError("a bug"), AGENDAS):
             await post.ask_for(webhook)
             await until(lambda: trouble.unread >= 3)
         await post.until(webhook, all_delivered)

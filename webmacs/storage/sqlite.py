@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,7 @@ from webmacs.storage.bulk import plain
 from webmacs.storage.dialect import SQLITE
 from webmacs.storage.folding import Folding
 from webmacs.storage.rollups import late
-from webmacs.storage.workers import BUSY_SLICE_S, Workers, our_errors, transaction
+from webmacs.storage.workers import BUSY_SLICE_S, Workers, is_busy, our_errors, transaction
 from webmacs.tasks import end
 
 BLOCK: Final = 2**20  # ids a process takes at a time
@@ -250,13 +251,25 @@ class SqliteStorage(Storage):
         return db
 
     def _migrate(self) -> None:
+        """What stands in the way is mostly another migration, which may take longer than a statement. SQLite refuses
+        the change to a log at once when several ask for it, so waiting is for us to do.
+        """
+        give_up = time.monotonic() + max(self.settings.startup_timeout_s, self.settings.statement_timeout_s)
         with our_errors(self.path):
-            db = self._connect("rwc")
-            try:
-                db.execute("PRAGMA journal_mode = WAL")
-            finally:
-                db.close()
-            migrate.upgrade("sqlite", lambda: self._connect("rw"))
+            while True:
+                try:
+                    self._upgrade()
+                except sqlite3.OperationalError as error:
+                    if not is_busy(error) or time.monotonic() >= give_up:
+                        raise
+                    time.sleep(BUSY_SLICE_S)
+                else:
+                    return
+
+    def _upgrade(self) -> None:
+        with closing(self._connect("rwc", BUSY_SLICE_S)) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+        migrate.upgrade("sqlite", lambda: self._connect("rw", BUSY_SLICE_S))
 
     def _append(self, db: sqlite3.Connection, commit: Commit) -> None:
         _check_texts(record.key.batch_id for record in commit.batches)

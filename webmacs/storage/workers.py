@@ -152,7 +152,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
             db.execute("BEGIN IMMEDIATE")
             break
         except sqlite3.OperationalError as error:
-            if _primary(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up or (job and job.abandoned):
+            if not is_busy(error) or time.monotonic() >= give_up or (job and job.abandoned):
                 raise
             time.sleep(AGAIN_S)
     try:
@@ -178,6 +178,11 @@ def our_errors(path: Path) -> Iterator[None]:
         raise InvalidRows(str(error)) from error
     except (OverflowError, UnicodeEncodeError) as error:  # an integer of more than 64 bits, a lone surrogate
         raise InvalidRows(str(error)) from error
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether somebody else has locked the file."""
+    return _primary(error) == sqlite3.SQLITE_BUSY
 
 
 def _primary(error: BaseException) -> int | None:
