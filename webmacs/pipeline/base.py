@@ -37,9 +37,11 @@ class Item(NamedTuple):
     time_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A batch is committed. `duplicate`: it had been before, and these are the numbers of the first time."""
+class Stored(NamedTuple):
+    """A batch is committed. `duplicate`: it had been before, and these are the numbers of the first time.
+
+    (A tuple, as `Contribution` is: there is one for each message.)
+    """
 
     accepted: int
     invalid: int
@@ -131,8 +133,7 @@ class Batch:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
+class Contribution(NamedTuple):
     """What one recorder adds to the transaction for one batch. The readings are persist's; all others add writes."""
 
     readings: Sequence[Reading] = ()
