@@ -137,7 +137,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     routes = Routes(app.router, auth, RequestLimit(settings.server, proxies, clock, metrics), catalog.changed)
     doorkeeper = Doorkeeper(auth, hub, proxies, settings.server)
     telemetry = Telemetry(doorkeeper, pipeline, clock, settings.server)
-    stream = Stream(doorkeeper, catalog, latest)
+    stream = Stream(doorkeeper, hub, catalog, latest)
     routes.add_socket("/ws/controller/telemetry", telemetry.handle)
     routes.add_socket("/ws/datapoints/stream", stream.handle)
     logins = Logins(settings.auth, clock, metrics)

@@ -3,12 +3,16 @@
 A payload is encoded and framed once; the frame of a server is unmasked, so the same bytes serve every client
 (RFC 6455, section 5.1). They are written straight to each client's transport. No client can hold up another: what a
 slow one has not taken yet is bounded, and what it takes nothing of within the deadline costs it the connection.
+
+Most of what a message to a crowd costs is the kernel's, once for each client, whatever its length. So where that takes
+long, there is a pause as long, in which others have their turn; what is broadcast meanwhile goes out together after it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
@@ -21,6 +25,8 @@ FRONTEND: Final = "frontend"
 TRY_AGAIN_LATER: Final = 1013
 TOO_SLOW: Final = "Client too slow"
 SWEEP_S: Final = 0.05  # how often a slow client's buffer is looked at; runs only while there is one
+LONG_S: Final = 0.001  # a round of writing that takes less holds up nobody
+HELD_BYTES: Final = 256 * 1024  # of updates, until they are written without waiting for the pause to end
 
 _SHORT, _MEDIUM = 125, 0xFFFF
 
@@ -60,21 +66,17 @@ class Update:
     """A message made of one fragment of JSON per key, of which a client may want only some keys.
 
     Two updates coalesce into one that holds the newest fragment of each key, which is what a slow client gets.
-    Frames are made at most once for each set of wanted keys, whoever shares it.
     """
 
-    __slots__ = ("_frames", "fragments", "head", "tail")
+    __slots__ = ("fragments", "head", "tail")
 
     def __init__(self, head: bytes, fragments: Mapping[str, bytes], tail: bytes) -> None:
         self.head, self.fragments, self.tail = head, fragments, tail
-        self._frames: dict[frozenset[str] | None, bytes | None] = {}
 
-    def frame(self, wanted: frozenset[str] | None) -> bytes | None:
-        """The frame for a client that wants these keys (None: all); None when it holds nothing for that client."""
-        if wanted not in self._frames:
-            chosen = self.fragments.values() if wanted is None else self._chosen(wanted).values()
-            self._frames[wanted] = text_frame(self.head + b",".join(chosen) + self.tail) if chosen else None
-        return self._frames[wanted]
+    def frame(self, wanted: frozenset[str] | None) -> bytes:
+        """The frame for a client that wants these keys (None: all); empty when it holds nothing for that client."""
+        chosen = (self.fragments if wanted is None else self._chosen(wanted)).values()
+        return text_frame(self.head + b",".join(chosen) + self.tail) if chosen else b""
 
     def onto(self, older: Update | None, wanted: frozenset[str] | None) -> Update:
         """Itself laid over an older one that still waits, reduced to the wanted keys."""
@@ -83,6 +85,31 @@ class Update:
 
     def _chosen(self, wanted: frozenset[str]) -> dict[str, bytes]:
         return {key: self.fragments[key] for key in self.fragments.keys() & wanted}
+
+
+class Round:
+    """Updates that go out together, in order. Frames are made once for each set of wanted keys, whoever shares it."""
+
+    __slots__ = ("_made", "size", "updates")
+
+    def __init__(self, *updates: Update) -> None:
+        self.updates: list[Update] = []
+        self.size = 0
+        self._made: dict[frozenset[str] | None, bytes] = {}
+        for update in updates:
+            self.add(update)
+
+    def add(self, update: Update) -> None:
+        """One more, before any of them is written."""
+        self.updates.append(update)
+        self.size += sum(map(len, update.fragments.values()))
+
+    def frames(self, wanted: frozenset[str] | None) -> bytes:
+        """All of them for a client that wants these keys."""
+        made = self._made.get(wanted)
+        if made is None:
+            made = self._made[wanted] = b"".join([update.frame(wanted) for update in self.updates])
+        return made
 
 
 class Client:
@@ -153,16 +180,18 @@ class Client:
         if not self.transport.is_closing():
             self.transport.write(frame)
 
-    def offer(self, update: Update) -> bool:
-        """Write an update, or keep the newest of it for later; False: it waits."""
-        if self.transport.is_closing() or not self.listening:
+    def offer(self, updates: Round) -> bool:
+        """Write updates, or keep the newest of them for later; False: they wait."""
+        transport = self.transport
+        if not self.listening or transport.is_closing():
             return True
-        if self.waiting is None and self.transport.get_write_buffer_size() <= self.buffer_bytes:
-            frame = update.frame(self.wanted)
-            if frame is not None:
-                self.write(frame)
+        if self.waiting is None and transport.get_write_buffer_size() <= self.buffer_bytes:
+            frames = updates.frames(self.wanted)
+            if frames:
+                transport.write(frames)
             return True
-        self.waiting = update.onto(self.waiting, self.wanted)
+        for update in updates.updates:
+            self.waiting = update.onto(self.waiting, self.wanted)
         return False
 
     def stall(self, now: float) -> None:
@@ -180,7 +209,7 @@ class Client:
         size = self.transport.get_write_buffer_size()
         if size <= self.buffer_bytes // 2:
             waiting, self.waiting = self.waiting, None
-            return waiting is None or self.offer(waiting)
+            return waiting is None or self.offer(Round(waiting))
         if size < self._low:
             self._low, self._progress_at = size, now
         elif now - self._progress_at >= deadline_s:
@@ -192,10 +221,15 @@ class Client:
 class Hub:
     """Who is connected, by group. All methods are synchronous and belong to the loop's thread."""
 
-    def __init__(self, deadline_s: float, metrics: Metrics) -> None:
+    def __init__(self, deadline_s: float, metrics: Metrics, now: Callable[[], float] = time.perf_counter) -> None:
+        """`now` tells how long writing takes; the loop's own time stands still meanwhile."""
         self._groups: dict[str, dict[Client, None]] = {CONTROLLER: {}, FRONTEND: {}}
+        self._held: dict[str, Round] = {group: Round() for group in self._groups}
         self._slow: dict[Client, None] = {}
         self._deadline_s = deadline_s
+        self._now = now
+        self._resumes_at = 0.0
+        self._pause: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._coalesced = metrics.counter("stream_coalesced", "Updates that had to wait for a slow browser")
         for group, members in self._groups.items():
@@ -220,26 +254,51 @@ class Hub:
         return iter([client for members in self._groups.values() for client in members])
 
     def broadcast(self, group: str, payload: Mapping[str, object] | Update) -> None:
-        """Send to every member of a group at once.
+        """Send to every member of a group at once, or when the pause after the last round of writing is over.
 
         An `Update` coalesces for those that are slow; any other message is sent as it is, and a client with too much
         unread is cut.
         """
         if not isinstance(payload, Update):
+            self.flush()
             for client in list(self._groups[group]):
                 client.send(payload)
             return
+        held = self._held[group]
+        held.add(payload)
+        left_s = self._resumes_at - self._now()
+        if left_s <= 0 or held.size > HELD_BYTES:
+            self.flush()
+        elif self._pause is None:
+            self._pause = asyncio.get_running_loop().call_later(left_s, self.flush)
+
+    def flush(self) -> None:
+        """Write what is held. Whoever shows a client how everything is does this first, or that would come after it."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        for group, held in self._held.items():
+            if held.updates:
+                self._held[group] = Round()
+                self._write(group, held)
+
+    def _write(self, group: str, updates: Round) -> None:
+        began = self._now()
         for client in list(self._groups[group]):
-            if not client.offer(payload):
-                self._coalesced.add()
+            if not client.offer(updates):
+                self._coalesced.add(len(updates.updates))
                 if client not in self._slow:
                     self._slow[client] = None
                     client.stall(asyncio.get_running_loop().time())
         if self._slow and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+        ended = self._now()
+        took_s = ended - began
+        self._resumes_at = ended + took_s if took_s >= LONG_S else 0.0
 
     def close_all(self, code: int, reason: str) -> None:
         """Tell every client, slow or not, that it is over; each owner sees to the deadline."""
+        self.flush()
         for client in self.clients():
             client.close(code, reason)
 
