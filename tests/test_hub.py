@@ -149,6 +149,7 @@ def test_an_update_without_fragments_has_no_frame() -> None:
 
 def test_the_frames_of_a_round_are_made_once_for_all_who_want_the_same() -> None:
     both = Round(update(a=1, b=2), update(b=3))
+    assert len(both.updates) == 2
     for wanted in (None, frozenset("a"), frozenset("z")):
         made = both.frames(wanted)
         assert made is both.frames(None if wanted is None else frozenset(wanted))
@@ -411,7 +412,7 @@ async def test_after_a_round_that_took_long_what_comes_goes_out_together_after_a
     await asyncio.sleep(0.009)
     assert crowd.taken() == []
     await asyncio.sleep(0.002)
-    assert crowd.taken() == [{"a": 2}, {"b": 3}] * 2
+    assert crowd.taken() == [{"a": 2, "b": 3}] * 2
     await asyncio.sleep(0.011)
     crowd.hub.broadcast(FRONTEND, update(a=4))
     assert crowd.taken() == [{"a": 4}] * 2
@@ -443,6 +444,15 @@ async def test_of_a_round_a_client_gets_what_it_wants_and_nothing_if_that_is_non
         crowd.hub.broadcast(FRONTEND, one)
     crowd.hub.flush()
     assert (some.messages, none.messages) == ([{"b": 3}, {"b": 5}], [])
+
+
+@virtual_time
+async def test_what_goes_out_together_is_one_message_unless_a_key_would_be_in_it_twice() -> None:
+    crowd = Crowd(cost_s=0.005, peers=1)
+    for one in (update(), update(a=1), update(b=2), update(c=3, b=4), update(a=5)):
+        crowd.hub.broadcast(FRONTEND, one)
+    crowd.hub.flush()
+    assert crowd.taken() == [{"a": 1}, {"b": 2}, {"a": 5, "b": 4, "c": 3}]
 
 
 @virtual_time

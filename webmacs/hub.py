@@ -75,20 +75,26 @@ class Update:
 
     def frame(self, wanted: frozenset[str] | None) -> bytes:
         """The frame for a client that wants these keys (None: all); empty when it holds nothing for that client."""
-        chosen = (self.fragments if wanted is None else self._chosen(wanted)).values()
+        if wanted is None:
+            chosen = list(self.fragments.values())
+        else:
+            fragment = self.fragments.get
+            chosen = [found for key in wanted if (found := fragment(key)) is not None]
         return text_frame(self.head + b",".join(chosen) + self.tail) if chosen else b""
 
     def onto(self, older: Update | None, wanted: frozenset[str] | None) -> Update:
         """Itself laid over an older one that still waits, reduced to the wanted keys."""
-        fragments = self.fragments if wanted is None else self._chosen(wanted)
+        fragments = self.fragments
+        if wanted is not None:
+            fragments = {key: fragments[key] for key in fragments.keys() & wanted}
         return Update(self.head, {**older.fragments, **fragments} if older else fragments, self.tail)
-
-    def _chosen(self, wanted: frozenset[str]) -> dict[str, bytes]:
-        return {key: self.fragments[key] for key in self.fragments.keys() & wanted}
 
 
 class Round:
-    """Updates that go out together, in order. Frames are made once for each set of wanted keys, whoever shares it."""
+    """Updates that go out together, in order. Frames are made once for each set of wanted keys, whoever shares it.
+
+    Nothing is left out: those that have no key in common become one, others stay messages of their own.
+    """
 
     __slots__ = ("_made", "size", "updates")
 
@@ -101,8 +107,11 @@ class Round:
 
     def add(self, update: Update) -> None:
         """One more, before any of them is written."""
-        self.updates.append(update)
         self.size += sum(map(len, update.fragments.values()))
+        if self.updates and self.updates[-1].fragments.keys().isdisjoint(update.fragments):
+            self.updates[-1] = update.onto(self.updates[-1], None)
+        else:
+            self.updates.append(update)
 
     def frames(self, wanted: frozenset[str] | None) -> bytes:
         """All of them for a client that wants these keys."""
