@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOKENS, SERIES, UNLINKED = f"{API}/tokens", f"{API}/datapoints/series", f"{API}/events/unlinked"
 INSUFFICIENT = "Insufficient permissions"
-SENDING = {("POST", DATAPOINTS), ("POST", BATCH)}
+SENDING = {("POST", DATAPOINTS), ("POST", BATCH), ("POST", f"{API}/plugins/status")}
 LOOKING = {("POST", SERIES)}  # which asks with a body
 
 
