@@ -142,11 +142,11 @@ class PluginRoutes:
     def register(self, routes: Routes) -> None:
         """Add the routes."""
         every, one = f"{PREFIX}/plugins", f"{PREFIX}/plugins/{{public_id}}"
-        routes.add("GET", every, self.listed)
+        routes.add("GET", every, self.listed, own=True)
         routes.add("POST", every, self.add, needs=Role.ADMIN, status=201, fails=(409,))
         routes.add("GET", f"{every}/available", self.available)
         routes.add("GET", f"{every}/packages", self.packages)
-        routes.add("GET", one, self.show)
+        routes.add("GET", one, self.show, own=True)
         routes.add("PUT", one, self.change, needs=Role.ADMIN, fails=(409,))
         routes.add("DELETE", one, self.remove, needs=Role.ADMIN)
 
@@ -181,9 +181,13 @@ class PluginRoutes:
         ]
 
     async def listed(self, call: Call[None, PageQuery]) -> Page[InstanceShape]:
-        """A page of instances: those that are switched on, the oldest first, then those that are not."""
+        """A page of instances: those that are switched on, the oldest first, then those that are not.
+
+        A token of scope `ingest` that is bound to an instance is shown that one alone.
+        """
         # A controller reads the first page and stops what is not on it, so nothing that runs may slide off that page.
-        instances = sorted(self._catalog.current.plugins, key=lambda one: not one.enabled)
+        plugins, own = self._catalog.current.plugins, call.identity.plugin_id
+        instances = sorted((one for one in plugins if own in {None, one.id}), key=lambda one: not one.enabled)
         return call.query.of(instances, lambda instance: self._shape(instance, call.identity))
 
     async def add(self, call: Call[NewInstance]) -> Done:
@@ -216,7 +220,7 @@ class PluginRoutes:
 
     async def show(self, call: Call) -> InstanceShape:
         """One instance."""
-        return self._shape(self._instance(call.named()), call.identity)
+        return self._shape(instance_of(self._catalog.current, call.named(), call.identity), call.identity)
 
     async def change(self, call: Call[InstanceChange]) -> Done:
         """Change an instance. Its events keep their names."""
@@ -241,7 +245,8 @@ class PluginRoutes:
 
     def _shape(self, instance: Plugin, caller: Identity) -> InstanceShape:
         catalog = self._catalog.current
-        configures = caller.user.role.covers(Role.OPERATOR) and caller.scope.covers(Scope.FULL)
+        trusted = caller.scope.covers(Scope.FULL) or caller.plugin_id == instance.id
+        configures = caller.user.role.covers(Role.OPERATOR) and trusted
         user = catalog.users_by_id.get(instance.user_id or 0)
         channels = catalog.channels_by_plugin.get(instance.id, ())
         said, measured_us = self._statuses.of(instance.id), self._newest_us(channels)
