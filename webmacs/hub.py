@@ -241,23 +241,27 @@ class Hub:
                 client.send(payload)
             return
         for client in list(self._groups[group]):
-            self.offer(client, payload)
+            if not client.offer(payload):
+                self._wait_for(client)
 
     def offer(self, client: Client, update: Update) -> None:
         """Send an update to one member alone, as `broadcast` would."""
-        if client.offer(update):
-            return
+        if not client.offer(update):
+            self._wait_for(client)
+
+    def close_all(self, code: int, reason: str) -> None:
+        """Tell every client, slow or not, that it is over; each owner sees to the deadline."""
+        for client in self.clients():
+            client.close(code, reason)
+
+    def _wait_for(self, client: Client) -> None:
+        """An update waits for a client: look at it again soon."""
         self._coalesced.add()
         if client not in self._slow:
             self._slow[client] = None
             client.stall(asyncio.get_running_loop().time())
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
-
-    def close_all(self, code: int, reason: str) -> None:
-        """Tell every client, slow or not, that it is over; each owner sees to the deadline."""
-        for client in self.clients():
-            client.close(code, reason)
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
