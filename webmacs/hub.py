@@ -11,11 +11,11 @@ long, there is a pause as long, in which others have their turn; what is broadca
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
+from webmacs.frames import Round, Update, encode, text_frame
 from webmacs.metrics import Metrics
 from webmacs.model import Identity, Role, Scope
 
@@ -27,8 +27,6 @@ TOO_SLOW: Final = "Client too slow"
 SWEEP_S: Final = 0.05  # how often a slow client's buffer is looked at; runs only while there is one
 LONG_S: Final = 0.001  # a round of writing that takes less holds up nobody
 HELD_BYTES: Final = 256 * 1024  # of updates, until they are written without waiting for the pause to end
-
-_SHORT, _MEDIUM = 125, 0xFFFF
 
 
 class Transport(Protocol):
@@ -47,86 +45,13 @@ class Transport(Protocol):
         ...
 
 
-def text_frame(payload: bytes) -> bytes:
-    """One unmasked, final text frame (RFC 6455, section 5.2)."""
-    size = len(payload)
-    if size <= _SHORT:
-        return bytes((0x81, size)) + payload
-    if size <= _MEDIUM:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
-
-
-def encode(message: Mapping[str, object]) -> bytes:
-    """A message as compact JSON in UTF-8."""
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-class Update:
-    """A message made of one fragment of JSON per key, of which a client may want only some keys.
-
-    Two updates coalesce into one that holds the newest fragment of each key, which is what a slow client gets.
-    """
-
-    __slots__ = ("fragments", "head", "tail")
-
-    def __init__(self, head: bytes, fragments: Mapping[str, bytes], tail: bytes) -> None:
-        self.head, self.fragments, self.tail = head, fragments, tail
-
-    def frame(self, wanted: frozenset[str] | None) -> bytes:
-        """The frame for a client that wants these keys (None: all); empty when it holds nothing for that client."""
-        if wanted is None:
-            chosen = list(self.fragments.values())
-        else:
-            fragment = self.fragments.get
-            chosen = [found for key in wanted if (found := fragment(key)) is not None]
-        return text_frame(self.head + b",".join(chosen) + self.tail) if chosen else b""
-
-    def onto(self, older: Update | None, wanted: frozenset[str] | None) -> Update:
-        """Itself laid over an older one that still waits, reduced to the wanted keys."""
-        fragments = self.fragments
-        if wanted is not None:
-            fragments = {key: fragments[key] for key in fragments.keys() & wanted}
-        return Update(self.head, {**older.fragments, **fragments} if older else fragments, self.tail)
-
-
-class Round:
-    """Updates that go out together, in order. Frames are made once for each set of wanted keys, whoever shares it.
-
-    Nothing is left out: those that have no key in common become one, others stay messages of their own.
-    """
-
-    __slots__ = ("_made", "size", "updates")
-
-    def __init__(self, *updates: Update) -> None:
-        self.updates: list[Update] = []
-        self.size = 0
-        self._made: dict[frozenset[str] | None, bytes] = {}
-        for update in updates:
-            self.add(update)
-
-    def add(self, update: Update) -> None:
-        """One more, before any of them is written."""
-        self.size += sum(map(len, update.fragments.values()))
-        if self.updates and self.updates[-1].fragments.keys().isdisjoint(update.fragments):
-            self.updates[-1] = update.onto(self.updates[-1], None)
-        else:
-            self.updates.append(update)
-
-    def frames(self, wanted: frozenset[str] | None) -> bytes:
-        """All of them for a client that wants these keys."""
-        made = self._made.get(wanted)
-        if made is None:
-            made = self._made[wanted] = b"".join([update.frame(wanted) for update in self.updates])
-        return made
-
-
 class Client:
     """One live socket of a group.
 
     `close(code, reason)` is given by whoever owns the socket; it must not block, may be called more than once, and
     ends the connection for certain, whether or not the peer reads. `needs` and `scope` are what keeps the socket open.
-    One that is not `listening` gets no updates: it is about to be told how everything is.
+    One that is not `listening` gets nothing that is broadcast: it is about to be told how everything is, or has not
+    asked to be told anything.
     """
 
     __slots__ = (
@@ -203,6 +128,12 @@ class Client:
             self.waiting = update.onto(self.waiting, self.wanted)
         return False
 
+    def want(self, wanted: frozenset[str]) -> None:
+        """From now on send these keys alone; what waits of others is not sent any more."""
+        self.wanted = wanted
+        if self.waiting is not None:
+            self.waiting = self.waiting.onto(None, wanted)
+
     def stall(self, now: float) -> None:
         """Begin to watch whether this client takes anything at all."""
         self._low = self.transport.get_write_buffer_size()
@@ -240,7 +171,7 @@ class Hub:
         self._resumes_at = 0.0
         self._pause: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._coalesced = metrics.counter("stream_coalesced", "Updates that had to wait for a slow browser")
+        self._coalesced = metrics.counter("stream_coalesced", "Updates that had to wait for a client that reads slowly")
         for group, members in self._groups.items():
             metrics.gauge(f"{group}_connections", f"Live sockets of the group {group}", members.__len__)
 
@@ -258,19 +189,23 @@ class Hub:
         """How many clients a group has."""
         return len(self._groups[group])
 
+    def listeners(self, group: str) -> list[Client]:
+        """The members of a group that get what is broadcast."""
+        return [client for client in self._groups[group] if client.listening]
+
     def clients(self) -> Iterator[Client]:
         """Everyone, as of now: members may leave while the caller iterates."""
         return iter([client for members in self._groups.values() for client in members])
 
     def broadcast(self, group: str, payload: Mapping[str, object] | Update) -> None:
-        """Send to every member of a group at once, or when the pause after the last round of writing is over.
+        """Send to every member of a group that listens: at once, or when the pause after the last round is over.
 
         An `Update` coalesces for those that are slow; any other message is sent as it is, and a client with too much
         unread is cut.
         """
         if not isinstance(payload, Update):
             self.flush()
-            for client in list(self._groups[group]):
+            for client in self.listeners(group):
                 client.send(payload)
             return
         held = self._held[group]
@@ -286,30 +221,37 @@ class Hub:
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
+        began = self._now()
         for group, held in self._held.items():
             if held.updates:
                 self._held[group] = Round()
-                self._write(group, held)
+                for client in list(self._groups[group]):
+                    if not client.offer(held):
+                        self._wait_for(client, len(held.updates))
+        took_s = (ended := self._now()) - began
+        if took_s >= LONG_S:
+            self._resumes_at = ended + took_s
 
-    def _write(self, group: str, updates: Round) -> None:
-        began = self._now()
-        for client in list(self._groups[group]):
-            if not client.offer(updates):
-                self._coalesced.add(len(updates.updates))
-                if client not in self._slow:
-                    self._slow[client] = None
-                    client.stall(asyncio.get_running_loop().time())
-        if self._slow and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
-        ended = self._now()
-        took_s = ended - began
-        self._resumes_at = ended + took_s if took_s >= LONG_S else 0.0
+    def offer(self, client: Client, update: Update) -> None:
+        """Send an update to one member alone, as `broadcast` would, behind what is held."""
+        self.flush()
+        if not client.offer(Round(update)):
+            self._wait_for(client)
 
     def close_all(self, code: int, reason: str) -> None:
         """Tell every client, slow or not, that it is over; each owner sees to the deadline."""
         self.flush()
         for client in self.clients():
             client.close(code, reason)
+
+    def _wait_for(self, client: Client, updates: int = 1) -> None:
+        """So many updates wait for a client: look at it again soon."""
+        self._coalesced.add(updates)
+        if client not in self._slow:
+            self._slow[client] = None
+            client.stall(asyncio.get_running_loop().time())
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

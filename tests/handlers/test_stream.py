@@ -24,8 +24,9 @@ from tests.plant import Server, now_us
 from tests.rawsocket import PING, PONG, RawSocket, frame
 from tests.wire import STREAM, acknowledged, connect, heard, history, points, until
 from webmacs import experiments
+from webmacs.frames import Update
 from webmacs.handlers.newest import EncodedNewest
-from webmacs.hub import CONTROLLER, FRONTEND, Update
+from webmacs.hub import CONTROLLER, FRONTEND
 from webmacs.model import Role, to_us
 from webmacs.pipeline.broadcast import StreamEncoder
 from webmacs.storage import plugins, records
