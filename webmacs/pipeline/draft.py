@@ -63,8 +63,14 @@ class Draft:
                 self._writes.extend(tuple(recorder.conclude()))
 
     def _advance(self, readings: Sequence[Reading], received_us: int) -> dict[int, Reading]:
+        begin = len(self.readings)
+        if all(reading.time_us == received_us for reading in readings):  # timed by the server: the last one is newest
+            advanced = {reading.event.id: reading for reading in readings}
+            self._newest |= advanced
+            self._newest_at |= {reading.event.id: index for index, reading in enumerate(readings, begin)}
+            return advanced
         advanced = {}
-        for index, reading in enumerate(readings, len(self.readings)):
+        for index, reading in enumerate(readings, begin):
             if self._latest.advances(reading, received_us, self._newest):
                 event_id = reading.event.id
                 advanced[event_id] = self._newest[event_id] = reading

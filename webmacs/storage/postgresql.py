@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any, Final
 
 from webmacs.catalog import Snapshot
@@ -51,7 +50,6 @@ FIRST_DELAY_S: Final = 0.05
 MAX_DELAY_S: Final = 2.0
 _TIME_US: Final = "(extract(epoch FROM time) * 1000000)::bigint"
 
-_EVENT_ID: Final = attrgetter("event.id")
 _RECORD: Final = "(%s, %s, %s, %s, %s, %s, %s, %s)"
 # What is skipped before a placeholder is looked for: strings, quoted names, comments and casts.
 _PLACEHOLDER: Final = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*|::|:([a-z_][a-z0-9_]*)""")
@@ -302,9 +300,9 @@ async def _insert(first_id: int, readings: Sequence[Reading]) -> str:
     pauses = Pauses()
     for start in range(0, len(readings), AT_ONCE):
         some = readings[start : start + AT_ONCE]
-        columns[0].append(",".join(map(str, map(_EVENT_ID, some))))
+        columns[0].append(",".join([str(reading.event.id) for reading in some]))
         columns[1].append(",".join([str(reading.time_us - begin_us) for reading in some]))
-        columns[2].append(",".join([repr(float(reading.value)) for reading in some]))
+        columns[2].append(",".join([repr(reading.value) for reading in some]))
         if not same:
             columns[3].append(",".join([_id(reading.experiment) for reading in some]))
         await pauses.between()
