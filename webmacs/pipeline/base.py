@@ -110,6 +110,8 @@ class Batch:
     """For the recorders after persist: by event id, the last reading of this batch that is newer than any before it."""
     cost: int = 1
     """What it takes of the queue's bound, in rows: a batch of which nothing is left is not free. Set when queued."""
+    prepared: object | None = None
+    """What the storage has made of `readings` already, while it stored others. Set when queued."""
     settled: bool = False
 
     def keep_finite(self) -> None:

@@ -100,6 +100,7 @@ class Pipeline:
 
         """
         self._gates.judge(batch)
+        batch.prepared = self._storage.prepare(batch.readings)
         await self._queue.put(batch)
 
     def withdraw(self, batch: Batch) -> bool:
