@@ -1,4 +1,4 @@
-"""`python -m benchmarks.fanout`: how many messages a second reach browsers, beside Mosquitto and beside bare aiohttp.
+"""Fan-out: how many messages a second reach browsers, beside Mosquitto and beside bare aiohttp.
 
 One publisher, so many subscribers, messages of 1.5 KB. Three servers in turn: WebMACS, each message committed first;
 Mosquitto by MQTT, QoS 0; and aiohttp that writes a ready-made frame to each transport, which is as much as a server of
@@ -14,7 +14,6 @@ time that the server took.
 from __future__ import annotations
 
 import random
-import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,14 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-import click
 import psutil
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks import bare, mosquitto
+from benchmarks.equipment import equipped
 from benchmarks.publisher import Content, Publication
-from benchmarks.server import Prepare, running
 from benchmarks.subscribers import Protocol, Subscribers
 from benchmarks.workers import Worker
 
@@ -77,6 +73,15 @@ class Sample:
         """Deliveries for each second of the server's processor time."""
         return self.deliveries / self.server_cpu_s
 
+    def more(self) -> dict[str, float]:
+        """What else is to be known."""
+        return {
+            "published_per_s": self.published / self.seconds,
+            "message_bytes": self.message_bytes,
+            "server_cores": self.server_cpu_s / self.seconds,
+            "readers_cores": self.readers_cpu_s / self.seconds,
+        }
+
     @property
     def message_bytes(self) -> float:
         """Of one delivery, its head included."""
@@ -110,47 +115,26 @@ def all_cases() -> Iterator[Case]:
     yield Case(1_000, "different")
 
 
-@click.command()
-@click.option("--seconds", default=3.0, show_default=True, help="How long each case publishes.")
-@click.option("--repeat", default=3, show_default=True, help="How often each case is measured.")
-def main(seconds: float, repeat: int) -> None:
-    """Measure each case at each station in turn."""
-    console = Console(width=130)
-    found: dict[tuple[str, Case], list[Sample]] = {}
-    with stations() as places:
-        for repetition in range(repeat):
-            for case, station in pairs(places):
-                sample = measure(case, station, seconds, f"{repetition}-{case}")
-                found.setdefault((station.name, case), []).append(sample)
-                console.print(f"{station.name}, {case}: {sample.per_s:,.0f} deliveries/s", highlight=False)
-    table = Table("server", "case", "deliveries/s", "for a CPU second", "bytes", "server cores", "readers' cores")
-    for (name, case), samples in found.items():
-        table.add_row(
-            name,
-            str(case),
-            f"{statistics.median(one.per_s for one in samples):,.0f}",
-            f"{statistics.median(one.per_cpu_s for one in samples):,.0f}",
-            f"{statistics.median(one.message_bytes for one in samples):,.0f}",
-            f"{statistics.median(one.server_cpu_s / one.seconds for one in samples):.2f}",
-            f"{statistics.median(one.readers_cpu_s / one.seconds for one in samples):.2f}",
-        )
-    console.print(table)
+def quick_cases() -> Iterator[Case]:
+    """Those of a quick run."""
+    yield Case(100)
+    yield Case(100, "different")
 
 
-def pairs(places: Sequence[Station]) -> Iterator[tuple[Case, Station]]:
+def pairs(places: Sequence[Station], quick: bool = False) -> Iterator[tuple[Case, Station]]:
     """What is measured where: filters are ours alone."""
-    for case in all_cases():
+    for case in quick_cases() if quick else all_cases():
         yield from ((case, station) for station in places if case.filters == "none" or station is places[0])
 
 
 @contextmanager
-def stations(prepare: Prepare | None = None, more: str = "") -> Iterator[list[Station]]:
+def stations() -> Iterator[list[Station]]:
     """Ours first. Without Mosquitto where that is not installed."""
     with ExitStack() as stack:
         place = str(IN_MEMORY) if IN_MEMORY.is_dir() else None
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="webmacs-bench-", dir=place)))
         url = f"sqlite:///{directory / 'webmacs.db'}"
-        server = stack.enter_context(running(url, directory, EVENTS, prepare, ONE_BY_ONE + more))
+        server = stack.enter_context(equipped(url, directory, EVENTS, more=ONE_BY_ONE))
         tokens = server.operator_token, server.viewer_token
         found = [
             Station("WebMACS", "websocket", "readings", server.port, server.process, *tokens, server.events),
@@ -220,7 +204,3 @@ def measure(case: Case, station: Station, seconds: float, name: str) -> Sample:
         cpu_s,
         sum(one["cpu_s"] for one in heard),
     )
-
-
-if __name__ == "__main__":
-    main()
