@@ -32,7 +32,7 @@ QUICK_READINGS: Final = 50_000
 @click.command()
 @click.option("--quick", is_flag=True, help="Everything in small, each once: under a minute.")
 @click.option("--repeat", type=click.IntRange(1), help="How often each case is measured. Default: 3; with --quick 1.")
-@click.option("--seconds", type=click.FloatRange(0.1), help="How long each case sends. Default: 1; with --quick 0.4.")
+@click.option("--seconds", type=click.FloatRange(0.1), help="How long each case sends. Default: 1; with --quick 0.3.")
 @click.option(
     "--readings", type=click.IntRange(1_000), help="That a full table has. Default: 2 million; quick: 50,000."
 )
@@ -65,7 +65,7 @@ def main(
             base,
             [stack.enter_context(installed(name, base)) for name in storages],
             repeat or (1 if quick else 3),
-            seconds or (0.4 if quick else 1.0),
+            seconds or (0.3 if quick else 1.0),
             readings or (QUICK_READINGS if quick else READINGS),
             quick,
         )

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
+from benchmarks import history
 from benchmarks.book import Goal
 from benchmarks.cases import SIZES, Case, measure
 from benchmarks.installed import installed
@@ -40,15 +41,22 @@ def breadth(run: Run) -> None:
                     store.empty()
                     sample = measure(sending, store, server, run.seconds, f"{repetition}")
                     rates[case] = sample.rows_per_s
-                    base = Breadth(case.events) if case.rules else cases[0]
-                    beside = (str(base), rates[base]) if case != base else None
+                    named, base = _named(case), Breadth(case.events) if case.rules else cases[0]
+                    beside = (_named(base), rates[base]) if case != base else None
                     run.note(
-                        *(BREADTH, store.name, case, "rows/s", sample.rows_per_s),
+                        *(BREADTH, store.name, named, "rows/s", sample.rows_per_s),
                         beside=beside,
                         goal=None if case.rules or beside is None else CONSTANT,
                         more=sample.more(),
                     )
+                    latest_ms = history.ask(server, f"{history.API}/latest", None)
+                    run.note(history.LOOKING, store.name, f"/latest, {named}", "ms", latest_ms)
                     run.note(
-                        *(BREADTH, store.name, f"{case}, beside the bare storage", "rows/s", sample.rows_per_s),
+                        *(BREADTH, store.name, f"{named}, beside the bare storage", "rows/s", sample.rows_per_s),
                         beside=(store.limit_name, store.limit()),
                     )
+
+
+def _named(case: Breadth) -> str:
+    """Beside the few rules that all have."""
+    return f"{case.events:,} events{', a rule on each' * case.rules}"

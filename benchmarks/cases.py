@@ -19,6 +19,7 @@ INGEST: Final = "Ingest"
 SIZES: Final = (1, 50, 500)
 BROWSERS: Final = 100
 LATENCY_PER_S: Final = 100.0
+BEYOND_S: Final = 0.5  # so much longer than what is measured goes the load beside it
 BARE_S: Final = 5.0  # times as many messages for a bare server, which would be done with the others in no time
 ASKED: Final = 30  # events: one's turn comes every 300 ms, less often than the broadcast's interval
 
@@ -75,6 +76,7 @@ class Delay:
     p50: float
     p99: float
     p999: float
+    beside_rows_per_s: float
 
 
 def all_cases() -> Iterator[Case]:
@@ -153,11 +155,12 @@ def measure_delay(store: Store, server: Server, seconds: float, beside: Load | N
         if others is not None:
             others.start()
         answer: dict[str, Any] = worker.result()
-        rows = others.end()["rows"] if others is not None else 0
+        sent = others.end() if others is not None else {"rows": 0, "seconds": 1.0}
     delays = sorted(answer["milliseconds"])
-    if store.count() != len(delays) + rows:
-        raise RuntimeError(f"{store.name}: {len(delays) + rows} rows were sent, {store.count()} are stored")
-    return Delay(*(_at(delays, share) for share in (0.5, 0.99, 0.999)))
+    if store.count() != len(delays) + sent["rows"]:
+        raise RuntimeError(f"{store.name}: {len(delays) + sent['rows']} rows were sent, {store.count()} are stored")
+    p50, p99, p999 = (_at(delays, share) for share in (0.5, 0.99, 0.999))
+    return Delay(p50, p99, p999, sent["rows"] / sent["seconds"])
 
 
 def half_load(server: Server, capacity: float, seconds: float, name: str) -> Load:
@@ -169,7 +172,7 @@ def half_load(server: Server, capacity: float, seconds: float, name: str) -> Loa
         readings=50,
         controllers=1,
         acknowledged=False,
-        seconds=seconds + 1.0,
+        seconds=seconds + BEYOND_S,
         name=name,
         rows_per_s=capacity / 2,
     )

@@ -18,7 +18,6 @@ from tests.plant import Plant
 from webmacs.storage.base import Storage
 
 DEPTH: Final = "A long past"
-LOOKING: Final = "Looking back"
 BESIDE: Final = "Acknowledged meanwhile"
 DISK: Final = "Disk"
 
@@ -83,10 +82,10 @@ def _look(run: Run, store: Store, server: Server) -> None:
         "page 1,000": (f"{history.API}?page=1000", None),
     }
     for what, (path, body) in questions.items():
-        took = [history.ask(server, path, body) for _ in range(5 if run.quick else 20)]
+        took = [history.ask(server, path, body) for _ in range(3 if run.quick else 20)]
         more = {"longest_ms": max(took)}
         case = f"{what}, {run.readings:,} readings"
-        run.note(LOOKING, store.name, case, "ms", statistics.median(took), more=more)
+        run.note(history.LOOKING, store.name, case, "ms", statistics.median(took), more=more)
 
 
 def _meanwhile(run: Run, store: Store, server: Server) -> None:
@@ -94,7 +93,7 @@ def _meanwhile(run: Run, store: Store, server: Server) -> None:
     events, asked = server.events[: past.EVENTS], server.events[-1]
     whole = {"event_public_ids": events, "minutes": 14_400}
     burnt_s = (
-        run.book.figure(LOOKING, store.name, f"series of ten days, 20 events, {run.readings:,} readings") or 0
+        run.book.figure(history.LOOKING, store.name, f"series of ten days, 20 events, {run.readings:,} readings") or 0
     ) / 1000
     for repetition in range(run.repeat):
         alone = 0.0

@@ -38,6 +38,7 @@ from webmacs.storage.base import Storage
 
 TIMEOUT_S: Final = 600.0
 MIB: Final = 2**20
+LOOKING: Final = "Looking back"
 API: Final = "/api/v1/datapoints"
 PAUSE_S: Final = 0.2
 ALONE, ASKED, BURNT = BESIDE = ("alone", "while ten days are asked for", "while a process computes as long")

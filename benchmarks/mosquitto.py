@@ -62,4 +62,8 @@ def running(program: Path, directory: Path) -> Iterator[tuple[int, psutil.Proces
         yield port, psutil.Process(process.pid)
     finally:
         process.terminate()
-        process.wait(START_TIMEOUT_S)
+        try:
+            process.wait(START_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-from benchmarks.wire import HOST, TIMEOUT_S
+from benchmarks.wire import HOST, TIMEOUT_S, exactly
 
 TOPIC: Final = "readings"
 PUBLISH: Final = 0x30  # QoS 0, neither retained nor a duplicate (section 3.3.1)
@@ -72,7 +72,7 @@ def subscribe(link: socket.socket, topic: str = TOPIC) -> None:
 
 
 def _expect(link: socket.socket, answer: bytes) -> None:
-    said = link.recv(len(answer), socket.MSG_WAITALL)
+    said = exactly(link, len(answer))
     if said != answer:
         raise ConnectionError(f"the broker said {said!r} in place of {answer!r}")
 

@@ -92,6 +92,7 @@ def latency(run: Run) -> None:
                     *(LATENCY, store.name, f"{what}, p50", "ms", delay.p50),
                     beside=("a bare commit", commit),
                     goal=goals[0],
+                    more={"beside_rows_per_s": delay.beside_rows_per_s},
                 )
                 run.note(LATENCY, store.name, f"{what}, p99", "ms", delay.p99, goal=goals[1])
                 run.note(LATENCY, store.name, f"{what}, p99.9", "ms", delay.p999)

@@ -90,8 +90,8 @@ def open_link(protocol: Protocol, port: int, token: str, name: str, wanted: str 
         mqtt.subscribe(link)
         return link
     link = wire.connect(port, wire.STREAM, f"{token}&events={wanted}" if wanted else token)
-    head = link.recv(2, socket.MSG_WAITALL)
-    link.recv(head[1], socket.MSG_WAITALL)  # that it is connected; a short frame
+    head = wire.exactly(link, 2)
+    wire.exactly(link, head[1])  # that it is connected; a short frame
     return link
 
 
@@ -107,27 +107,27 @@ def listen(links: Sequence[socket.socket], protocol: Protocol, over: threading.E
     heard = lost = 0
     last = time.perf_counter()
     cpu_s = time.process_time()
-    with select.epoll() as poll:
-        for link in links:
-            link.setblocking(False)
-            poll.register(link, select.EPOLLIN)
-        while not over.is_set() or time.perf_counter() - last < QUIET_S:
-            time.sleep(PAUSE_S)
-            ready = poll.poll(0, len(tallies) + 1)
-            for number, _ in ready:
-                link, tally = tallies[number]
-                try:
-                    data = link.recv(BUFFER_BYTES)
-                except ConnectionError:
-                    data = b""
-                if data:
-                    heard += len(data)
-                    tally.take(data)
-                else:
-                    lost += 1
-                    poll.unregister(number)
-            if ready:
-                last = time.perf_counter()
+    poll = select.poll()  # less work than selectors make of it
+    for link in links:
+        link.setblocking(False)
+        poll.register(link, select.POLLIN)
+    while not over.is_set() or time.perf_counter() - last < QUIET_S:
+        time.sleep(PAUSE_S)
+        ready = poll.poll(0)
+        for number, _ in ready:
+            link, tally = tallies[number]
+            try:
+                data = link.recv(BUFFER_BYTES)
+            except ConnectionError:
+                data = b""
+            if data:
+                heard += len(data)
+                tally.take(data)
+            else:
+                lost += 1
+                poll.unregister(number)
+        if ready:
+            last = time.perf_counter()
     messages = sum(tally.messages for _, tally in tallies.values())
     return Heard(messages, heard, lost, last, time.process_time() - cpu_s)
 

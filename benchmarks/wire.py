@@ -46,6 +46,22 @@ def connect(port: int, path: str, token: str) -> socket.socket:
     return link
 
 
+def exactly(link: socket.socket, size: int) -> bytes:
+    """So many bytes, in however many pieces they come.
+
+    Raises:
+        ConnectionError: the other side has ended the connection before.
+
+    """
+    data = bytearray()
+    while len(data) < size:
+        part = link.recv(size - len(data))
+        if not part:
+            raise ConnectionError(f"the connection was ended after {bytes(data)!r}")
+        data += part
+    return bytes(data)
+
+
 def client_frame(payload: bytes) -> bytes:
     """One final, masked text frame (RFC 6455, section 5.2). The mask is always the same: only its cost matters."""
     size = len(payload)

@@ -115,7 +115,7 @@ def test_a_publisher_ends_when_its_last_message_is_back_also_when_one_speaks_for
         publisher.close()
         thread.join()
         server.close()
-    assert done.messages == sum(came) > ROUND
+    assert done.messages == sum(came) > 0
 
 
 def test_browsers_choose_the_same_events_or_each_its_own() -> None:
