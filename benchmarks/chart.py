@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -76,6 +77,9 @@ def _panel(panel: Panel, top: float, end: float) -> list[str]:
     return parts
 
 
+STEPS: Final = 4  # of the scale of bars
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """A value, and the limit that it is drawn before."""
@@ -88,7 +92,8 @@ class Bar:
 def bars(title: str, groups: Mapping[str, Sequence[Bar]]) -> str:
     """Groups of bars side by side, on one scale; a colour for each name."""
     names = dict.fromkeys(bar.name for group in groups.values() for bar in group)
-    high = max((max(bar.value, bar.limit) for group in groups.values() for bar in group), default=1.0) * 1.08
+    step = _even(max((max(bar.value, bar.limit) for group in groups.values() for bar in group), default=1.0) / STEPS)
+    high = STEPS * step
     top, bottom = 2 * TOP, 2 * TOP + PANEL
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{bottom + BOTTOM}" font-size="12">',
@@ -104,8 +109,8 @@ def bars(title: str, groups: Mapping[str, Sequence[Bar]]) -> str:
     def y(value: float) -> float:
         return round(bottom - value / high * PANEL, 1)
 
-    for step in range(5):
-        value = high * step / 4
+    for mark in range(STEPS + 1):
+        value = mark * step
         parts.append(f'<line x1="{LEFT}" y1="{y(value)}" x2="{WIDTH - RIGHT}" y2="{y(value)}" stroke="#ddd"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4}" text-anchor="end">{value:,.0f}</text>')
     room = (WIDTH - LEFT - RIGHT) / max(1, len(groups))
@@ -126,3 +131,9 @@ def bars(title: str, groups: Mapping[str, Sequence[Bar]]) -> str:
                 f' font-size="10">{bar.value / 1000:.0f}k</text>'
             )
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _even(value: float) -> float:
+    """The next number above that begins with 1, 2 or 5 and goes on with noughts."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(power * digit for digit in (1, 2, 5, 10) if power * digit >= value)
