@@ -46,7 +46,7 @@ class Pipeline:
         self._retry = Retry(limits.max_retry_delay_s, context.metrics)
         self._counts, self._failures = Counts(context.metrics), Failures(context.metrics, context.clock)
         self._gates = Gates([stage for stage in stages if isinstance(stage, Gate)], self._counts, self._failures)
-        self._queue = RowQueue(limits.queue_rows, limits.overload_timeout_s, self._counts.drop)
+        self._queue = RowQueue(limits, self._counts.drop)
         context.metrics.gauge("queue_rows", "Rows that wait to be committed", lambda: self.waiting)
         self._listeners = [
             Listener(stage, limits.observer_queue_rows, limits.observer_deadline_s, context.metrics, self._failures)
