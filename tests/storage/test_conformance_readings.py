@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
@@ -68,6 +69,19 @@ async def test_the_latest_is_found_among_readings_in_partitions_and_outside(stor
     await storage.append(await commit(storage, 1, [reading(float(n), event, at) for n, at in enumerate(times)]))
     await storage.append(await commit(storage, 2, [reading(float(n), other, at) for n, at in enumerate(times[:3])]))
     assert {point.event: point.value for point in await storage.latest(now)} == {event: 3.0, other: 2.0}
+
+
+async def test_the_latest_is_found_of_events_that_have_been_silent_for_years(storage: Storage) -> None:
+    busy, silent, ahead = [await new_event(storage, name) for name in ("a", "b", "c")]
+    now, now_us = await snapshot(storage), time.time_ns() // 1000
+    for ago in (900, 30, 0):
+        await storage.make_room(now_us - ago * DAY)
+    readings = [reading(float(ago), busy, now_us - ago * DAY) for ago in (900, 30, 1, 0)]
+    readings += [reading(float(ago), silent, now_us - ago * DAY) for ago in (1_000, 899, 31)]
+    readings += [reading(float(ago), ahead, now_us - ago * DAY) for ago in (31, -900)]
+    await storage.append(await commit(storage, 1, readings))
+    found = {point.event: point.value for point in await storage.latest(now)}
+    assert found == {busy: 0.0, silent: 31.0, ahead: -900.0}
 
 
 async def test_pages_of_a_long_history_join_without_gap_or_repetition(storage: Storage) -> None:
