@@ -22,7 +22,7 @@ from aiohttp import WSMsgType, web
 from benchmarks import wire
 from benchmarks.server import free_port, wait_until_it_listens
 from benchmarks.workers import ROOT
-from webmacs.hub import text_frame
+from webmacs.frames import text_frame
 
 GREETING: Final = '{"type":"connected"}'
 ACK: Final = '{"type":"ack"}'

@@ -12,7 +12,7 @@ from benchmarks import mqtt, wire
 from benchmarks.fanout import EVENTS, WANTED, Case, chosen
 from benchmarks.publisher import NUMBER, ROUND, payloads, publish
 from benchmarks.subscribers import Tally, listen
-from webmacs.hub import text_frame
+from webmacs.frames import text_frame
 from webmacs.pipeline.broadcast import StreamEncoder
 
 EVENT_IDS = [f"{number:08}-0000-4000-8000-000000000000" for number in range(EVENTS)]

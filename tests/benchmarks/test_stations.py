@@ -8,7 +8,7 @@ from benchmarks import bare, mosquitto, mqtt, wire
 from benchmarks.publisher import ROUND, payloads, publish
 from benchmarks.subscribers import open_link
 from tests.parts import require
-from webmacs.hub import text_frame
+from webmacs.frames import text_frame
 
 EVENTS = [f"{number:08}-0000-4000-8000-000000000000" for number in range(8)]
 

@@ -46,6 +46,11 @@ LONG_STATEMENT: Final = 4_096
 FIRST_DELAY_S: Final = 0.05
 MAX_DELAY_S: Final = 2.0
 _TIME_US: Final = "(extract(epoch FROM time) * 1000000)::bigint"
+_NEWEST: Final = (
+    f"SELECT d.id, e.id, {_TIME_US}, d.value, d.experiment_id FROM events AS e CROSS JOIN LATERAL"
+    " (SELECT id, time, value, experiment_id FROM datapoints WHERE event_id = e.id {since}"
+    " ORDER BY time DESC, id DESC LIMIT 1) AS d {of}"
+)
 
 _RECORD: Final = "(%s, %s, %s, %s, %s, %s, %s, %s)"
 # What is skipped before a placeholder is looked for: strings, quoted names, comments and casts.
@@ -171,12 +176,14 @@ class PostgresStorage(Storage):
     # -- readings ----------------------------------------------------------------------------------------------
 
     async def latest(self, snapshot: Snapshot) -> list[Datapoint]:
-        """See `Storage`. One step down the index per event and partition."""
-        rows = await self.fetch(
-            f"SELECT d.id, e.id, {_TIME_US}, d.value, d.experiment_id FROM events AS e CROSS JOIN LATERAL"
-            " (SELECT id, time, value, experiment_id FROM datapoints WHERE event_id = e.id"
-            " ORDER BY time DESC, id DESC LIMIT 1) AS d"
-        )
+        """See `Storage`. One step down the index per event and partition; of old partitions only for those events that
+        the new ones do not know, as there may be a hundred of them.
+        """
+        recent = f"AND time >= now() - interval '{self.settings.partition_days} days'"
+        rows = await self.fetch(_NEWEST.format(since=recent, of=""))
+        silent = snapshot.events_by_id.keys() - {row[1] for row in rows}
+        if silent:
+            rows += await self.fetch(_NEWEST.format(since="", of=f"WHERE e.id IN ({','.join(map(str, silent))})"))
         return snapshot.datapoints(rows)
 
     async def history(
