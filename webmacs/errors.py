@@ -30,6 +30,10 @@ class InvalidMessage(WebmacsError):
         self.batch_id = batch_id
 
 
+class DeviceError(WebmacsError):
+    """A device cannot be reached, read or written; the text says which, why and the mend."""
+
+
 class Overloaded(WebmacsError):
     """There has been no room in the queue for too long; the sender may try again later."""
 
