@@ -33,6 +33,11 @@ MUST_NOT = [
     ),
     ("webmacs.storage", ["webmacs.webhooks", "webmacs.experiments", "webmacs.health", "webmacs.plugins"]),
     ("webmacs.plugins", ["aiohttp", "webmacs.handlers", "webmacs.pipeline", "webmacs.app", "webmacs.extensions"]),
+    (
+        "webmacs.controller",
+        ["webmacs.app", "webmacs.handlers", "webmacs.pipeline", "webmacs.storage", "webmacs.webhooks"],
+    ),
+    ("webmacs.controller", ["webmacs.auth", "webmacs.catalog", "webmacs.cli", "webmacs.extensions", "webmacs.hub"]),
     ("webmacs.webhooks.message", ["asyncio", "webmacs.storage", "webmacs.catalog"]),
     ("webmacs.webhooks.outbox", ["webmacs"]),
     ("webmacs.experiments", ["aiohttp", "webmacs.pipeline", "webmacs.handlers", "webmacs.catalog", "webmacs.clock"]),
@@ -49,7 +54,11 @@ MUST_NOT = [
 ]
 # What only these may import.
 ONLY = [
-    ("aiohttp", ["webmacs.app", "webmacs.handlers", "webmacs.webhooks", "webmacs.cli", "webmacs.logs"]),
+    (
+        "aiohttp",
+        ["webmacs.app", "webmacs.handlers", "webmacs.webhooks", "webmacs.cli", "webmacs.logs", "webmacs.controller"],
+    ),
+    ("webmacs.controller", ["webmacs.controller", "webmacs.cli"]),
     ("aiopg", ["webmacs.storage.connections"]),
     ("psycopg2", ["webmacs.storage.connections", "webmacs.storage.postgresql"]),
     ("sqlite3", ["webmacs.storage.sqlite", "webmacs.storage.workers", "webmacs.storage.migrate"]),
