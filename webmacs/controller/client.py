@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import ssl
 import threading
 import uuid
 from collections import deque
@@ -25,9 +24,11 @@ import aiohttp
 
 from webmacs.controller.batch import Batch, Outcome, Refused, Source, Stored
 from webmacs.controller.clocks import Clocks, LocalClock, MachineClock
+from webmacs.controller.credentials import trust
 from webmacs.controller.frames import Reading
 from webmacs.controller.link import Link, Timing
 from webmacs.controller.login import Login
+from webmacs.controller.server import Server
 from webmacs.controller.wire import Changed, Hello, Setpoints, item_bytes
 from webmacs.errors import AuthError, ConfigError, Unwanted
 from webmacs.model import to_us
@@ -195,9 +196,9 @@ async def connect(
     clock = MachineClock()
     client, door = Client(clock), _Door()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust(cafile))) as session:
-        address = url.rstrip("/")
-        login = Login(session, address, token=token, email=email, password=password)
-        link = Link(session, address, login, client, Clocks(clock, TOLERANCE_S), door, timing or Timing())
+        server = Server(url)
+        login = Login(session, server.address, token=token, email=email, password=password)
+        link = Link(session, server, login, client, Clocks(clock, TOLERANCE_S), door, timing or Timing())
         running = asyncio.create_task(link.run(stubborn=False))
         opening = asyncio.create_task(door.opened.wait())
         running.add_done_callback(client.end)
@@ -208,21 +209,6 @@ async def connect(
             yield client
         finally:
             await end(running, opening)
-
-
-def trust(cafile: Path | str | None) -> ssl.SSLContext | bool:
-    """Whose certificates to believe: those in that file (PEM), or those that the system believes.
-
-    Raises:
-        ConfigError: there are none in the file.
-
-    """
-    if cafile is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=str(cafile))
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"cannot use the certificates in {cafile}: {error}") from error
 
 
 class BlockingClient:

@@ -19,11 +19,11 @@ import aiohttp
 from webmacs.controller.backoff import Backoff
 from webmacs.controller.batch import Refused, Source, Stored
 from webmacs.controller.clocks import Clocks
-from webmacs.controller.document import Document
 from webmacs.controller.login import Login
 from webmacs.controller.parts import Fate, Room, parts_of
+from webmacs.controller.server import Server
 from webmacs.controller.wire import TELEMETRY, Answer, Changed, Hello, Setpoints, parse, refusal
-from webmacs.errors import AuthError, SpoolError
+from webmacs.errors import AuthError
 from webmacs.tasks import end
 
 _log = logging.getLogger(__name__)
@@ -31,9 +31,6 @@ _log = logging.getLogger(__name__)
 MAX_NOTES: Final = 32
 CLOSE_S: Final = 1.0
 WATCH_S: Final = 0.5
-NO_ACKS: Final = (
-    "this server does not acknowledge what it is given: what is on the way when a connection breaks may be lost"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +72,15 @@ class Link:
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        address: str,
+        server: Server,
         login: Login,
         source: Source,
         clocks: Clocks,
         listener: Listener,
         timing: Timing,
-        known: Document | None = None,
     ) -> None:
-        """`known` keeps whether this server acknowledges: one that is silent for once is then not taken for another."""
         self._session, self._login, self._source = session, login, source
-        self._address, self._clocks, self._listener, self._timing = address, clocks, listener, timing
-        self._known = known
-        self.acknowledges: bool | None = True if known and known.read().get("acknowledges") == address else None
-        """Whether the server says what it has stored; None while that is not known."""
+        self._server, self._clocks, self._listener, self._timing = server, clocks, listener, timing
         self._conversation: _Conversation | None = None
 
     async def run(self, *, stubborn: bool = True) -> None:
@@ -124,7 +116,7 @@ class Link:
         try:
             async with asyncio.timeout(self._timing.connect_s):
                 socket = await self._session.ws_connect(
-                    f"{self._address}{TELEMETRY}?agent=1",
+                    f"{self._server.address}{TELEMETRY}?agent=1",
                     headers={"Authorization": f"Bearer {token}"},
                     heartbeat=self._timing.heartbeat_s,
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
@@ -135,7 +127,7 @@ class Link:
                 raise AuthError(f"the server does not let us in ({error.status})") from error
             raise
         try:
-            self._conversation = _Conversation(self, socket, self._source, self._clocks, self._timing)
+            self._conversation = _Conversation(self._server, socket, self._source, self._clocks, self._timing)
             await self._conversation.run(self._listener, pauses, began)
         except AuthError as error:
             if self._login.over(token):
@@ -144,33 +136,20 @@ class Link:
         finally:
             await socket.close()
 
-    def learn(self, *, acknowledges: bool) -> None:
-        """It is known now whether the server answers."""
-        if self.acknowledges == acknowledges:
-            return
-        self.acknowledges = acknowledges
-        if not acknowledges:
-            _log.warning("%s", NO_ACKS)
-        elif self._known is not None:
-            try:
-                self._known.write({"acknowledges": self._address})
-            except SpoolError as error:
-                _log.warning("%s", error)
-
 
 class _Conversation:
     """One connection. One task writes: what two wait for in one socket cannot be cancelled apart."""
 
     def __init__(
         self,
-        link: Link,
+        server: Server,
         socket: aiohttp.ClientWebSocketResponse,
         source: Source,
         clocks: Clocks,
         timing: Timing,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._link, self._socket, self._source, self._clocks = link, socket, source, clocks
+        self._server, self._socket, self._source, self._clocks = server, socket, source, clocks
         self._timing, self._monotonic = timing, monotonic
         self._room = Room()
         self._notes: deque[str] = deque(maxlen=MAX_NOTES)
@@ -192,7 +171,7 @@ class _Conversation:
         if hello is not None:
             self._room = Room(hello.max_batch_size, hello.max_message_bytes)
             if "ack" in hello.features:
-                self._link.learn(acknowledges=True)
+                self._server.learn(acknowledges=True)
         listener.connected(hello)
         self._source.connected()
         tasks = [asyncio.create_task(work) for work in (self._read(), self._write(), self._watch())]
@@ -253,7 +232,7 @@ class _Conversation:
                 self._since[part.batch_id] = now
             for part in parts:
                 await self._socket.send_str(part.text)
-            if self._link.acknowledges is False:
+            if self._server.acknowledges is False:
                 self._give_up_waiting()
 
     def _answered(self, answer: Answer) -> None:
@@ -262,7 +241,7 @@ class _Conversation:
             if isinstance(answer.outcome, Refused):
                 _log.warning("the server says: %s", answer.outcome.message)
             return
-        self._link.learn(acknowledges=True)
+        self._server.learn(acknowledges=True)
         outcome = answer.outcome
         if isinstance(outcome, Refused):
             outcome = refusal(outcome.message, retry=outcome.retry, readings=fate.readings(answer.batch_id))
@@ -283,9 +262,9 @@ class _Conversation:
             oldest = next(iter(self._since.values()), None)
             if oldest is None or self._monotonic() - oldest < self._timing.answer_s:
                 continue
-            if self._link.acknowledges:
+            if self._server.acknowledges:
                 raise Ended(f"the server has not answered for {self._timing.answer_s:g} s")
-            self._link.learn(acknowledges=False)
+            self._server.learn(acknowledges=False)
             self._give_up_waiting()
 
     def _give_up_waiting(self) -> None:

@@ -73,6 +73,11 @@ class Outbox(Source):
         """Readings that are not acknowledged."""
         return self._spool.depth
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is on the way, or about to be; what waits as backlog does not count."""
+        return bool(self._live or self._under_way)
+
     def put(self, readings: Sequence[Reading]) -> None:
         """Keep readings, and send them as soon as possible. What the disk does not take is lost, counted and said."""
         try:
