@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from aiohttp import web
@@ -89,6 +90,7 @@ class Pretender:
 
     def app(self) -> web.Application:
         app = web.Application()
+        app.on_response_prepare.append(self._dated)
         app.router.add_get("/ws/controller/telemetry", self._telemetry)
         app.router.add_get("/api/v1/plugins", self._plugins)
         app.router.add_get("/api/v1/datapoints/latest", self._latest)
@@ -96,6 +98,9 @@ class Pretender:
         app.router.add_post("/api/v1/plugins/status", self._status)
         app.router.add_post("/api/v1/auth/login", self._login)
         return app
+
+    async def _dated(self, _request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = format_datetime(self.now(), usegmt=True)
 
     async def _telemetry(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -128,7 +128,7 @@ class Agent:
             self._settings,
             self.outputs,
             self.clock,
-            self.gathering.add,
+            self._measured,
             self._report,
             self.setpoints.opened,
             self.status.changed,
@@ -140,6 +140,14 @@ class Agent:
         self.setpoints.follow(instances)
         await self.fleet.follow(instances)
         self.status.changed()
+
+    def _measured(self, readings: Iterable[Reading]) -> None:
+        """Of an event that is linked to an output as well, the newest reading must not look like a setpoint."""
+        found = list(readings)
+        for reading in found:
+            if reading.event in self.setpoints.events:
+                self.setpoints.reported(reading.event, self.clocks.time_us(reading, self.clock.boot))
+        self.gathering.add(found)
 
     def _report(self, reading: Reading) -> None:
         """What an output is set to, as a reading. A server that times readings itself would take it for a setpoint."""
