@@ -231,7 +231,7 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         opened(tmp_path / "file" / "spool")
 
 
-@pytest.mark.parametrize("what", [b"", b"WMSPOOL1", b"\0" * 100, os.urandom(100)])
+@pytest.mark.parametrize("what", [b"", b"WMSPOOL1", b"\0" * 100, random.Random(1).randbytes(100)], ids=range(4))
 def test_a_file_without_a_beginning_is_removed(tmp_path: Path, what: bytes) -> None:
     (tmp_path / "0000000007.segment").write_bytes(what)
     spool = opened(tmp_path)

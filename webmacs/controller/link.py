@@ -176,11 +176,12 @@ class _Conversation:
         self._source.connected()
         tasks = [asyncio.create_task(work) for work in (self._read(), self._write(), self._watch())]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await end(*tasks)
-        for task in done:
-            task.result()
+            errors = [error for task in tasks if not task.cancelled() and (error := task.exception())]
+        # Who is writing finds out by himself that the connection is gone; why, who reads has been told.
+        raise min(errors, key=lambda error: not isinstance(error, AuthError))
 
     async def _hello(self, began: float) -> Hello | None:
         """What the server says first, if it does; some time after the connection was begun."""
