@@ -93,7 +93,6 @@ class Agent:
         else:
             self._transport = Link(session, self.server, login, self.outbox, self.clocks, self, timing)
         self.status = StatusReports(self.fleet, self._api, self._transport.note, settings.status_interval_s)
-        self.status.by_http = settings.transport == "http"
         kept = directory.document("instances.json")
         self.following = Following(self._api, kept, settings.config_interval_s, self._follow)
         self.hello: Hello | None = None
@@ -162,6 +161,7 @@ class Agent:
         loop = asyncio.get_running_loop()
         self.hello, self.connected_at, self.problem = hello, loop.time(), None
         self.status.by_socket = hello is not None and "status" in hello.features
+        self.status.by_http = self._settings.transport == "http"
         self.outputs.server_there()
         self.following.changed()
         self.status.changed()

@@ -17,6 +17,7 @@ from webmacs.errors import AuthError
 _log = logging.getLogger(__name__)
 
 PATH: Final = "/plugins/status"
+NOT_TAKEN: Final = (403, 404, 405)
 SOON_S: Final = 0.2  # what changes at nearly the same time is told at once
 MAX_MESSAGE: Final = 200
 
@@ -66,6 +67,6 @@ class StatusReports:
         except (Unreachable, AuthError) as error:
             _log.debug("the status of the devices could not be told: %s", error)
             return
-        if not reply.good:
+        if reply.status in NOT_TAKEN:
             _log.info("the server does not take the status of devices: %s", reply.said())
             self.by_http = False
