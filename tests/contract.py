@@ -63,7 +63,8 @@ THINGS: Final = {  # each with all its fields; a text unless it is said, `?` nul
     "Widget": "public_id widget_type:widget_type title event_public_id? x:int y:int w:int h:int config_json?",
     "PluginMeta": "id name version vendor description url?",
     "Plugin": "public_id plugin_id instance_name demo_mode:bool enabled:bool status:plugin_status config_json?"
-    " error_message? created_on:time? updated_on:time? user_public_id channel_mappings:[Channel*]",
+    " error_message? created_on:time? updated_on:time? user_public_id channel_mappings:[Channel*]"
+    " +last_seen:time?",
     "Channel": "public_id channel_id channel_name direction:direction unit event_public_id? created_on:time?",
     "Package": "public_id package_name version source:source plugin_ids:[text] file_size_bytes:int? installed_on:time?"
     " removable:bool",
@@ -393,6 +394,7 @@ WALKS: Final[dict[str, tuple[Row, ...]]] = {
 
 OURS: Final = {
     ("GET", "/audit"),
+    ("POST", "/plugins/status"),
     ("GET", "/events/unlinked"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),

@@ -16,15 +16,38 @@ from webmacs.errors import StorageUnavailable
 from webmacs.model import (
     Action,
     ApiToken,
+    Channel,
     Datapoint,
+    Direction,
     Experiment,
     Operator,
+    Plugin,
     Role,
     Rule,
     User,
     Webhook,
     WebhookEvent,
 )
+
+
+def test_the_outputs_of_an_instance_are_what_it_does_not_only_measure_while_it_is_switched_on() -> None:
+    rigs = tuple(Plugin(n, f"rig-{n}", "test", f"Rig {n}", False, n != 3, None, None, 0) for n in (1, 2, 3, 4))
+    links = ((1, "a", "output"), (1, "b", "input"), (2, "b", "bidirectional"), (2, "a", "output"), (3, "c", "output"))
+    channels = [
+        Channel(n, f"channel-{n}", plugin, f"c{n}", f"c{n}", Direction(direction), "V", EVENTS[event].id, 0)
+        for n, (plugin, event, direction) in enumerate(links)
+    ]
+    nowhere = [Channel(9, "channel-9", 1, "c9", "c9", Direction.OUTPUT, "V", event, 0) for event in (None, 99)]
+    catalog = Snapshot(events=EVENTS, plugins=rigs, channels=(*channels, *nowhere))
+    assert catalog.outputs_by_plugin == {1: {"a"}, 2: {"a", "b"}, 4: frozenset()}
+    assert catalog.outputs == {"a", "b"}
+    assert {plugin: list(events) for plugin, events in catalog.linked_by_plugin.items()} == {
+        1: ["a", "b"],
+        2: ["b", "a"],
+        4: [],
+    }
+    assert list(catalog.events_by_plugin[3]) == ["c"]
+    assert Snapshot().outputs == frozenset()
 
 
 class Source:

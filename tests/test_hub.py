@@ -192,6 +192,19 @@ async def test_who_left_gets_nothing_any_more() -> None:
 
 
 @virtual_time
+async def test_who_does_not_listen_gets_nothing_that_is_broadcast() -> None:
+    hub = new_hub()
+    deaf, peer = [Peer(hub, group=CONTROLLER) for _ in range(2)]
+    deaf.client.listening = False
+    hub.broadcast(CONTROLLER, {"n": 1})
+    hub.broadcast(CONTROLLER, update(a=2))
+    assert (peer.messages, deaf.messages) == ([{"n": 1}, {"a": 2}], [])
+    assert hub.listeners(CONTROLLER) == [peer.client]
+    deaf.client.send({"type": "ack"})
+    assert deaf.messages == [{"type": "ack"}]
+
+
+@virtual_time
 async def test_leaving_twice_is_harmless() -> None:
     hub = new_hub()
     peer, other = Peer(hub), Peer(hub)
@@ -395,6 +408,62 @@ async def test_a_client_may_leave_in_the_moment_it_is_cut() -> None:
     hub.broadcast(FRONTEND, update(a=1))
     await asyncio.sleep(DEADLINE_S + 2 * SWEEP_S)
     assert (list(hub.clients()), other.closed) == ([other.client], [(TRY_AGAIN_LATER, TOO_SLOW)])
+
+
+# -- what one wants may change ---------------------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_from_now_on_a_client_gets_what_it_wants_now() -> None:
+    hub = new_hub()
+    peer = Peer(hub, wanted=frozenset("ab"))
+    peer.client.want(frozenset("bc"))
+    hub.broadcast(FRONTEND, update(a=1, b=2, c=3))
+    assert peer.shown == {"b": 2, "c": 3}
+
+
+@virtual_time
+async def test_what_waits_and_is_not_wanted_any_more_is_not_sent() -> None:
+    hub = new_hub()
+    peer = Peer(hub, wanted=frozenset("kab"))
+    hub.broadcast(FRONTEND, large(0))
+    hub.broadcast(FRONTEND, update(a=1, b=2))
+    peer.client.want(frozenset("b"))
+    peer.read()
+    await asyncio.sleep(2 * SWEEP_S)
+    assert peer.messages == [{"k": 0}, {"b": 2}]
+
+
+@virtual_time
+async def test_who_wants_nothing_of_what_waits_is_sent_nothing_and_is_slow_no_more() -> None:
+    hub = new_hub()
+    peer = Peer(hub, wanted=frozenset("ka"))
+    hub.broadcast(FRONTEND, large(0))
+    hub.broadcast(FRONTEND, update(a=1))
+    peer.client.want(frozenset("c"))
+    peer.read()
+    await asyncio.sleep(2 * SWEEP_S)
+    hub.broadcast(FRONTEND, update(c=3))
+    assert peer.messages == [{"k": 0}, {"c": 3}]
+    await asyncio.sleep(2 * SWEEP_S)
+    assert hub._timer is None
+
+
+@virtual_time
+async def test_what_is_offered_to_one_waits_as_what_is_broadcast_does() -> None:
+    hub = new_hub()
+    peer, other = Peer(hub), Peer(hub)
+    for one in (large(0), update(a=1), update(a=2)):
+        hub.offer(peer.client, one)
+    assert (peer.messages, other.messages) == ([{"k": 0}], [])
+    await asyncio.sleep(DEADLINE_S / 2)
+    peer.read()
+    await asyncio.sleep(2 * SWEEP_S)
+    assert peer.messages == [{"k": 0}, {"a": 2}]
+    hub.offer(peer.client, large(1))
+    hub.offer(peer.client, update(a=3))
+    await asyncio.sleep(DEADLINE_S + 2 * SWEEP_S)
+    assert (peer.closed, other.closed) == ([(TRY_AGAIN_LATER, TOO_SLOW)], [])
 
 
 # -- messages to one -------------------------------------------------------------------------------------------------

@@ -33,6 +33,14 @@ async def connect(server: Server, path: str, token: str | None = None, **options
     return socket
 
 
+async def agent(server: Server, token: str, **options: Any) -> ClientWebSocketResponse:
+    """A telemetry socket that asks to be told things; nothing of that has been read."""
+    socket: ClientWebSocketResponse = await server.client.ws_connect(
+        f"{server.address}{TELEMETRY}", params={"token": token, "agent": "1"}, **options
+    )
+    return socket
+
+
 async def ending(socket: ClientWebSocketResponse) -> tuple[int, str]:
     """Code and reason with which the server ends it, whatever it says before."""
     async with asyncio.timeout(TIMEOUT_S):

@@ -17,6 +17,8 @@ from webmacs.clock import Clock, SystemClock
 from webmacs.config import Settings
 from webmacs.errors import Conflict, StorageError, StorageUnavailable
 from webmacs.extensions import find_plugins, load_stages, load_storage
+from webmacs.given import Given, NewestGiven
+from webmacs.handlers.agents import Agents
 from webmacs.handlers.apidocs import DocumentRoutes
 from webmacs.handlers.audit import AuditRoutes
 from webmacs.handlers.auth import AuthRoutes
@@ -34,6 +36,7 @@ from webmacs.handlers.plugins import PluginRoutes
 from webmacs.handlers.proxies import Proxies
 from webmacs.handlers.rules import RuleRoutes
 from webmacs.handlers.sockets import Doorkeeper
+from webmacs.handlers.statuses import StatusRoutes
 from webmacs.handlers.stream import Stream
 from webmacs.handlers.telemetry import Telemetry
 from webmacs.handlers.tokens import TokenRoutes
@@ -52,7 +55,8 @@ from webmacs.pipeline.runner import Pipeline
 from webmacs.pipeline.setpoints import Setpoints
 from webmacs.secret import secret_key
 from webmacs.sessions import SessionGuard
-from webmacs.storage import copying, records
+from webmacs.statuses import Statuses
+from webmacs.storage import audit, copying, records
 from webmacs.storage.base import Storage
 from webmacs.storage.deliveries import prune
 from webmacs.storage.rollups import Rollups
@@ -75,7 +79,10 @@ class Parts:
     storage: Storage
     catalog: Catalog
     latest: LatestValues
+    given: NewestGiven
+    statuses: Statuses
     hub: Hub
+    agents: Agents
     metrics: Metrics
     auth: Authenticator
     uses: Uses
@@ -101,11 +108,15 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     metrics = Metrics()
     catalog = Catalog(lambda: records.snapshot(storage, clock.now_us()), settings.pipeline.unlinked_ids)
     latest = LatestValues()
+    given = NewestGiven()
+    statuses = Statuses(catalog, clock, settings.plugins.quiet_s, metrics)
     hub = Hub(settings.server.client_deadline_s, metrics)
+    agents = Agents(hub, catalog, given, clock, settings)
+    given.watch(agents.tell)
     uses = Uses(storage)
     auth = Authenticator(catalog, secret_key(settings), clock, settings.auth.token_lifetime_s, uses.used)
     passwords = Passwords(settings.auth.hashing_threads, settings.auth.max_pending_logins)
-    stages = _with_setpoints(load_stages(settings))
+    stages = _with_setpoints(load_stages(settings), given)
     outbox = Outbox()
     logger = logging.getLogger("webmacs.stages")
     context = StageContext(clock, catalog, latest, hub, metrics, outbox, settings.pipeline, logger)
@@ -119,7 +130,10 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
         storage,
         catalog,
         latest,
+        given,
+        statuses,
         hub,
+        agents,
         metrics,
         auth,
         uses,
@@ -136,7 +150,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     proxies = Proxies(settings.server.trusted_proxies)
     routes = Routes(app.router, auth, RequestLimit(settings.server, proxies, clock, metrics), catalog.changed)
     doorkeeper = Doorkeeper(auth, hub, proxies, settings.server)
-    telemetry = Telemetry(doorkeeper, pipeline, clock, settings.server)
+    telemetry = Telemetry(doorkeeper, pipeline, agents, statuses, clock, settings.server)
     stream = Stream(doorkeeper, catalog, latest)
     routes.add_socket("/ws/controller/telemetry", telemetry.handle)
     routes.add_socket("/ws/datapoints/stream", stream.handle)
@@ -147,7 +161,8 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
         HistoryRoutes(storage, catalog, latest, clock, settings.storage),
         EventRoutes(storage, catalog, clock),
         ExperimentRoutes(storage, catalog, outbox, clock),
-        PluginRoutes(storage, catalog, latest, find_plugins(), clock, settings.plugins.quiet_s),
+        StatusRoutes(statuses),
+        PluginRoutes(storage, catalog, latest, statuses, find_plugins(), clock, settings.plugins.quiet_s),
         ChannelRoutes(storage, catalog, clock),
         RuleRoutes(storage, catalog, clock),
         WebhookRoutes(storage, catalog, clock),
@@ -170,10 +185,10 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     return app
 
 
-def _with_setpoints(stages: list[Stage]) -> list[Stage]:
+def _with_setpoints(stages: list[Stage], given: NewestGiven) -> list[Stage]:
     """The stages, and what nobody may leave out: who gave an actuator which value, right after the readings."""
     behind = next(place for place, stage in enumerate(stages, 1) if isinstance(stage, Recorder))
-    return [*stages[:behind], Setpoints(Setpoints.Settings()), *stages[behind:]]
+    return [*stages[:behind], Setpoints(given), *stages[behind:]]
 
 
 async def _storage(app: web.Application) -> AsyncIterator[None]:
@@ -187,7 +202,12 @@ async def _storage(app: web.Application) -> AsyncIterator[None]:
         await parts.catalog.reload()
         await Rollups(parts.storage).load()
         parts.latest.load(await parts.storage.latest(parts.catalog.current))
+        since_us = parts.clock.now_us() - int(parts.settings.plugins.setpoint_memory_s * 1e6)
+        parts.given.load(Given(*row) for row in await audit.newest_setpoints(parts.storage, since_us))
+        parts.given.retain(parts.catalog.current.events)
         parts.catalog.watch(lambda snapshot: parts.latest.retain(snapshot.events_by_id, snapshot.experiments_by_id))
+        parts.catalog.watch(lambda snapshot: parts.given.retain(snapshot.events))
+        parts.catalog.watch(lambda snapshot: parts.statuses.retain({plugin.id for plugin in snapshot.plugins}))
         parts.storage.watch(parts.catalog.changed)
         yield
     finally:
@@ -229,6 +249,8 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     parts = app[PARTS]
     guard = SessionGuard(parts.hub, parts.auth, parts.settings.auth.recheck_interval_s)
     parts.catalog.watch(lambda _snapshot: guard.sweep())
+    parts.agents.follow(parts.catalog.current)
+    parts.catalog.watch(parts.agents.follow)  # those who are left by the guard
     rollups = Rollups(parts.storage)
     tasks = [
         asyncio.create_task(work, name=name)

@@ -75,8 +75,11 @@ class Authenticator:
         self._clock = clock
         self._lifetime_us = int(token_lifetime_s * 1e6)
 
-    def authenticate(self, token: str | None, needs: Role = Role.VIEWER, scope: Scope = Scope.FULL) -> Identity:
-        """Who bears this token. Its owner's role has to cover `needs`, and its own scope `scope`.
+    def authenticate(
+        self, token: str | None, needs: Role = Role.VIEWER, scope: Scope = Scope.FULL, *, own: bool = False
+    ) -> Identity:
+        """Who bears this token. Its owner's role has to cover `needs`, and its own scope `scope`; with `own`, one that
+        is bound to a plugin instance will do, whatever its scope.
 
         Raises:
             AuthError: with the first reason that applies, in the order of the protocol.
@@ -91,7 +94,8 @@ class Authenticator:
         if len(token) > MAX_TOKEN_LENGTH:
             raise AuthError(INVALID_OR_EXPIRED)
         identity = self._api_token(token) if token.startswith(API_TOKEN_PREFIX) else self._jwt(token)
-        if not (identity.user.role.covers(needs) and identity.scope.covers(scope)):
+        good_for_it = identity.scope.covers(scope) or (own and identity.plugin_id is not None)
+        if not (identity.user.role.covers(needs) and good_for_it):
             raise AuthError(INSUFFICIENT)
         return identity
 

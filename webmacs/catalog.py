@@ -17,7 +17,19 @@ from typing import Final
 
 from webmacs.buckets import Ration
 from webmacs.errors import StorageError
-from webmacs.model import ApiToken, Channel, Datapoint, Event, Experiment, Plugin, Rule, User, Webhook, WebhookEvent
+from webmacs.model import (
+    ApiToken,
+    Channel,
+    Datapoint,
+    Direction,
+    Event,
+    Experiment,
+    Plugin,
+    Rule,
+    User,
+    Webhook,
+    WebhookEvent,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -64,8 +76,13 @@ class Snapshot:
         return found
 
     @cached_property
-    def linked_by_plugin(self) -> Mapping[int, Mapping[str, Event]]:
-        """What `linked` is for each enabled plugin instance alone, by its surrogate id: events by public id."""
+    def plugins_by_public_id(self) -> Mapping[str, Plugin]:
+        """Plugin instances by public id."""
+        return {plugin.public_id: plugin for plugin in self.plugins}
+
+    @cached_property
+    def events_by_plugin(self) -> Mapping[int, Mapping[str, Event]]:
+        """The events that each plugin instance is linked to, by its surrogate id: by public id."""
         return {
             plugin.id: {
                 event.public_id: event
@@ -73,8 +90,31 @@ class Snapshot:
                 if (event := self.events_by_id.get(channel.event_id or 0)) is not None
             }
             for plugin in self.plugins
+        }
+
+    @cached_property
+    def linked_by_plugin(self) -> Mapping[int, Mapping[str, Event]]:
+        """What `linked` is for each enabled plugin instance alone, by its surrogate id: events by public id."""
+        return {plugin.id: self.events_by_plugin[plugin.id] for plugin in self.plugins if plugin.enabled}
+
+    @cached_property
+    def outputs_by_plugin(self) -> Mapping[int, frozenset[str]]:
+        """The events that the outputs of each enabled plugin instance follow, by its surrogate id: their public ids."""
+        return {
+            plugin.id: frozenset(
+                event.public_id
+                for channel in self.channels_by_plugin.get(plugin.id, ())
+                if channel.direction is not Direction.INPUT
+                and (event := self.events_by_id.get(channel.event_id or 0)) is not None
+            )
+            for plugin in self.plugins
             if plugin.enabled
         }
+
+    @cached_property
+    def outputs(self) -> frozenset[str]:
+        """The public ids of all events that an output follows."""
+        return frozenset().union(*self.outputs_by_plugin.values())
 
     @cached_property
     def experiments_by_id(self) -> Mapping[int, Experiment]:

@@ -171,6 +171,8 @@ class PluginSettings(Section):
     """`[plugins]`: what is said of the instances of plugins."""
 
     quiet_s: Positive = 60.0
+    changed_interval_s: Positive = 0.5
+    setpoint_memory_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86_400.0
 
 
 class ControllerSettings(Section):

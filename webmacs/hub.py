@@ -90,7 +90,8 @@ class Client:
 
     `close(code, reason)` is given by whoever owns the socket; it must not block, may be called more than once, and
     ends the connection for certain, whether or not the peer reads. `needs` and `scope` are what keeps the socket open.
-    One that is not `listening` gets no updates: it is about to be told how everything is.
+    One that is not `listening` gets nothing that is broadcast: it is about to be told how everything is, or has not
+    asked to be told anything.
     """
 
     __slots__ = (
@@ -165,6 +166,12 @@ class Client:
         self.waiting = update.onto(self.waiting, self.wanted)
         return False
 
+    def want(self, wanted: frozenset[str]) -> None:
+        """From now on send these keys alone; what waits of others is not sent any more."""
+        self.wanted = wanted
+        if self.waiting is not None:
+            self.waiting = self.waiting.onto(None, wanted)
+
     def stall(self, now: float) -> None:
         """Begin to watch whether this client takes anything at all."""
         self._low = self.transport.get_write_buffer_size()
@@ -197,7 +204,7 @@ class Hub:
         self._slow: dict[Client, None] = {}
         self._deadline_s = deadline_s
         self._timer: asyncio.TimerHandle | None = None
-        self._coalesced = metrics.counter("stream_coalesced", "Updates that had to wait for a slow browser")
+        self._coalesced = metrics.counter("stream_coalesced", "Updates that had to wait for a client that reads slowly")
         for group, members in self._groups.items():
             metrics.gauge(f"{group}_connections", f"Live sockets of the group {group}", members.__len__)
 
@@ -215,33 +222,46 @@ class Hub:
         """How many clients a group has."""
         return len(self._groups[group])
 
+    def listeners(self, group: str) -> list[Client]:
+        """The members of a group that get what is broadcast."""
+        return [client for client in self._groups[group] if client.listening]
+
     def clients(self) -> Iterator[Client]:
         """Everyone, as of now: members may leave while the caller iterates."""
         return iter([client for members in self._groups.values() for client in members])
 
     def broadcast(self, group: str, payload: Mapping[str, object] | Update) -> None:
-        """Send to every member of a group at once.
+        """Send to every member of a group that listens, at once.
 
         An `Update` coalesces for those that are slow; any other message is sent as it is, and a client with too much
         unread is cut.
         """
         if not isinstance(payload, Update):
-            for client in list(self._groups[group]):
+            for client in self.listeners(group):
                 client.send(payload)
             return
         for client in list(self._groups[group]):
             if not client.offer(payload):
-                self._coalesced.add()
-                if client not in self._slow:
-                    self._slow[client] = None
-                    client.stall(asyncio.get_running_loop().time())
-        if self._slow and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+                self._wait_for(client)
+
+    def offer(self, client: Client, update: Update) -> None:
+        """Send an update to one member alone, as `broadcast` would."""
+        if not client.offer(update):
+            self._wait_for(client)
 
     def close_all(self, code: int, reason: str) -> None:
         """Tell every client, slow or not, that it is over; each owner sees to the deadline."""
         for client in self.clients():
             client.close(code, reason)
+
+    def _wait_for(self, client: Client) -> None:
+        """An update waits for a client: look at it again soon."""
+        self._coalesced.add()
+        if client not in self._slow:
+            self._slow[client] = None
+            client.stall(asyncio.get_running_loop().time())
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

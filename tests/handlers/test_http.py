@@ -27,6 +27,7 @@ LOGIN, LOGOUT, ME = f"{API}/auth/login", f"{API}/auth/logout", f"{API}/auth/me"
 LATEST, DATAPOINTS, BATCH = f"{API}/datapoints/latest", f"{API}/datapoints", f"{API}/datapoints/batch"
 EVENTS, UNLINKED = f"{API}/events", f"{API}/events/unlinked"
 AVAILABLE, PACKAGES = f"{API}/plugins/available", f"{API}/plugins/packages"
+STATUSES = f"{API}/plugins/status"
 
 RESOURCES = {  # role to read, to write, to change one
     "events": (Role.VIEWER, Role.OPERATOR, Role.OPERATOR),
@@ -73,6 +74,7 @@ ROUTES = [
     ("DELETE", f"{API}/dashboards/{NOBODY}/widgets/{NO_WIDGET}", Role.OPERATOR),
     ("GET", AVAILABLE, Role.VIEWER),
     ("GET", PACKAGES, Role.VIEWER),
+    ("POST", STATUSES, Role.OPERATOR),
     ("GET", f"{API}/plugins/{NOBODY}/channels", Role.VIEWER),
     ("POST", f"{API}/plugins/{NOBODY}/channels", Role.ADMIN),
     ("PUT", f"{API}/plugins/{NOBODY}/channels/{NO_CHANNEL}", Role.ADMIN),
@@ -220,6 +222,7 @@ for literal in (UNLINKED, AVAILABLE, PACKAGES):
     OFFERED[literal] |= {"PUT", "DELETE"}  # it might be the id of something; as such it is not found
 for literal in (LATEST, BATCH, f"{DATAPOINTS}/series"):  # the same of a datapoint
     OFFERED[literal] |= {"GET", "DELETE"}
+OFFERED[STATUSES] |= {"GET", "PUT", "DELETE"}
 
 
 @pytest.mark.parametrize(

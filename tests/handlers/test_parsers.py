@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter
 
 from webmacs.errors import InvalidMessage
+from webmacs.handlers.statuses import reports_of, status_message
 from webmacs.handlers.stream import is_ping
 from webmacs.pipeline import validate
 from webmacs.pipeline.base import Batch
@@ -193,6 +194,39 @@ def test_every_number_is_read_to_the_last_bit(number: str) -> None:
     else:
         with pytest.raises(InvalidMessage):
             judged(text)
+
+
+reported = objects(
+    st.sampled_from(["public_id", "status", "message", "status"]),
+    st.sampled_from(['"error"', '"connected"', '"rig"', "null"]) | scalars,
+)
+status_messages = objects(
+    st.sampled_from(["type", "type", "instances", "instances", "datapoints", "more"]),
+    st.just('"status"') | lists(reported) | anything,
+)
+
+
+@given(texts | status_messages)
+@example('{"type":"status","instances":[{"public_id":"a","status":"error","message":"\\ud800"}]}')
+@example('{"type":"status","instances":' * 5_000)
+@example('{"type":"status","type":"other"}')
+@example('{"datapoints":[],"type":"status"}')
+def test_of_any_text_come_reports_or_an_error_or_a_batch_as_ever(text: str) -> None:
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):
+        whole = None
+    message = status_message(text)
+    is_one = isinstance(whole, dict) and whole.get("type") == "status" and "datapoints" not in whole
+    assert message == (whole if is_one else None)
+    if message is not None:
+        try:
+            for report in reports_of(message):
+                assert 1 <= len(report.public_id) <= 100
+                f"{report.public_id}{report.message}".encode()
+        except InvalidMessage as error:
+            assert str(error).startswith("Invalid status: ")  # noqa: PT017 - either end is right
+            str(error).encode()
 
 
 # -- stream ----------------------------------------------------------------------------------------------------

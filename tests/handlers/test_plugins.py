@@ -71,6 +71,7 @@ async def test_an_instance_is_added_shown_and_removed(shared: Server) -> None:
         "status": "inactive",
         "config_json": None,
         "error_message": None,
+        "last_seen": None,
         "created_on": instance["created_on"],
         "updated_on": None,
         "user_public_id": me["public_id"],

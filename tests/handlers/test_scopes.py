@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.handlers.rest import API, alone, everything, rest
-from tests.handlers.test_http import BATCH, DATAPOINTS, IN_A_SESSION, ROUTES
+from tests.handlers.test_http import BATCH, DATAPOINTS, EVENTS, IN_A_SESSION, LATEST, NOBODY, ROUTES, STATUSES
 from tests.plant import Newcomer, Server, now_us
 from tests.wire import SOCKETS, STREAM, TELEMETRY, Reply, acknowledged, call, connect, ending, history, refusal
 from webmacs.auth import api_token_digest, new_api_token
@@ -18,8 +18,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOKENS, SERIES, UNLINKED = f"{API}/tokens", f"{API}/datapoints/series", f"{API}/events/unlinked"
 INSUFFICIENT = "Insufficient permissions"
-SENDING = {("POST", DATAPOINTS), ("POST", BATCH)}
+PLUGINS = f"{API}/plugins"
+SENDING = {("POST", DATAPOINTS), ("POST", BATCH), ("POST", STATUSES)}
 LOOKING = {("POST", SERIES)}  # which asks with a body
+OWN = {  # what a token may look at that is bound to a plugin instance, of that instance
+    ("GET", path) for path in (PLUGINS, f"{PLUGINS}/{NOBODY}", f"{PLUGINS}/{NOBODY}/channels", EVENTS, LATEST)
+}
 
 
 async def add(server: Server, somebody: Newcomer, **body: object) -> Reply:
@@ -52,15 +56,16 @@ async def another_instance(server: Server) -> tuple[str, str]:
 
 
 @pytest.mark.promise("S3")
-@pytest.mark.parametrize("scope", Scope)
-async def test_each_route_is_open_to_the_tokens_of_its_scopes(shared: Server, scope: Scope) -> None:
-    text = await token(shared, scope)
+@pytest.mark.parametrize(("scope", "bound"), [*((scope, False) for scope in Scope), (Scope.INGEST, True)])
+async def test_each_route_is_open_to_the_tokens_of_its_scopes(shared: Server, scope: Scope, bound: bool) -> None:
+    more: Any = {"plugin_public_id": shared.plant.plugin} if bound else {}
+    text = await token(shared, scope, **more)
     for method, path, needs in ROUTES:
         reply = await call(shared, method, path, text)
         open_to = {
             Scope.FULL: True,
             Scope.READ: method == "GET" or (method, path) in LOOKING,
-            Scope.INGEST: (method, path) in SENDING,
+            Scope.INGEST: (method, path) in SENDING or (bound and (method, path) in OWN),
         }
         if needs is None or open_to[scope]:
             assert reply.status not in {401, 403}, (method, path)
@@ -88,6 +93,8 @@ async def test_the_document_says_which_tokens_each_route_is_open_to(shared: Serv
                 scopes = ["ingest", "full"]
             if (method.upper(), path) in LOOKING:
                 scopes = ["read", "full"]
+            if (method.upper(), path.replace("{public_id}", NOBODY)) in OWN:
+                scopes = ["ingest", "read", "full"]
             assert operation.get("x-scopes") == (scopes if "x-role" in operation else None), (method, path)
 
 
@@ -187,6 +194,50 @@ async def test_a_bound_token_sends_the_readings_of_its_plugin_instance_alone(ser
     await server.parts.catalog.reload()
     disabled = await acknowledged(socket, {"datapoints": [own], "batch_id": "disabled"})
     assert (disabled["accepted"], disabled["unlinked"]) == (0, 1)
+
+
+@pytest.mark.promise("S3")
+@alone
+async def test_a_bound_token_sees_its_plugin_instance_and_no_other(server: Server) -> None:
+    """So much a controller needs that has nothing else: which instance it is, how it is set up, its events."""
+    plugin, event = await another_instance(server)
+    storage = server.parts.storage
+    await plugins.change_plugin(storage, plugin, config_json='{"port": 502}')
+    await plugins.change_plugin(storage, server.plant.plugin, config_json='{"password": "CANARY"}')
+    await server.parts.catalog.reload()
+    text = await token(server, Scope.INGEST, plugin_public_id=plugin)
+    batch = {"datapoints": [server.reading(2.0), {"value": 1.0, "event_public_id": event}]}
+    assert (await rest(server, "POST", BATCH, batch)).status == 201
+
+    listed = (await call(server, "GET", PLUGINS, text)).body
+    assert (listed["total"], [one["public_id"] for one in listed["data"]]) == (1, [plugin])
+    assert listed["data"][0]["config_json"] == '{"port": 502}'
+    assert (await call(server, "GET", f"{PLUGINS}/{plugin}", text)).body == listed["data"][0]
+    channels = (await call(server, "GET", f"{PLUGINS}/{plugin}/channels", text)).body
+    assert channels == listed["data"][0]["channel_mappings"]
+    events = (await call(server, "GET", EVENTS, text)).body
+    assert (events["total"], [one["public_id"] for one in events["data"]]) == (1, [event])
+    latest = (await call(server, "GET", LATEST, text)).body
+    assert [(point["event_public_id"], point["value"]) for point in latest] == [(event, 1.0)]
+
+    for path in ("", "/channels"):
+        strange = await call(server, "GET", f"{PLUGINS}/{server.plant.plugin}{path}", text)
+        assert (strange.status, strange.detail) == (404, f"there is no plugin instance {server.plant.plugin}")
+
+    # It is still its own when it is switched off: that is how its controller comes to know.
+    await plugins.enable_plugin(storage, plugin, enabled=False)
+    await server.parts.catalog.reload()
+    assert (await call(server, "GET", PLUGINS, text)).body["data"][0]["enabled"] is False
+    assert (await call(server, "GET", EVENTS, text)).body["total"] == 1
+
+
+@pytest.mark.promise("S1")
+async def test_a_bound_token_of_a_viewer_shows_no_configuration(shared: Server) -> None:
+    plugin, _ = await another_instance(shared)
+    await plugins.change_plugin(shared.parts.storage, plugin, config_json='{"password": "CANARY"}')
+    await shared.parts.catalog.reload()
+    text = await token(shared, Scope.INGEST, Role.VIEWER, plugin_public_id=plugin)
+    assert (await call(shared, "GET", f"{PLUGINS}/{plugin}", text)).body["config_json"] is None
 
 
 # -- making one ------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from webmacs.storage import (
     triggers,
     webhooks,
 )
-from webmacs.storage.audit import Change, Wanted
+from webmacs.storage.audit import Change, Setpoint, Wanted
 from webmacs.storage.base import Storage
 from webmacs.storage.triggers import AUDITED, UNAUDITED
 
@@ -331,6 +331,29 @@ async def test_what_is_no_change_is_not_written_down(storage: Storage) -> None:
 
 
 # -- who reads it ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_newest_setpoint_of_each_event_is_found_and_nothing_that_was_measured(storage: Storage) -> None:
+    event = await new_event(storage, "a")
+    await records.change_event(storage, event.public_id, name="b")  # an entry about the event that is no setpoint
+    given = [
+        Setpoint(SOMEBODY, T0 + time_us, public_id, "name", None, value, measured_us)
+        for time_us, public_id, value, measured_us in (
+            (0, "long ago", 1.0, None),
+            (5, "a", 1.0, None),
+            (9, "a", 2.0, None),
+            (7, "a", 3.5, None),  # the server's clock was set back
+            (8, "a", 4.0, T0),
+            (6, "b", 5.0, None),
+            (9, "c", 6.0, T0 + 9),
+        )
+    ]
+    await storage.write(audit.setpoints(given[:1]))
+    await storage.write(audit.setpoints(given[1:]))
+    assert await audit.newest_setpoints(storage, T0 + 1) == [("a", 3.5, T0 + 7), ("b", 5.0, T0 + 6)]
+    assert await audit.newest_setpoints(storage, T0 + 10) == []
+    (entry,) = await entries(storage, public_id="c")
+    assert entry.becomes == {"value": 6.0, "measured_us": T0 + 9}
 
 
 async def test_entries_are_found_by_what_who_and_kind(storage: Storage) -> None:

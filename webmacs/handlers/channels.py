@@ -12,7 +12,7 @@ from webmacs.clock import Clock
 from webmacs.errors import Conflict, NotFound
 from webmacs.handlers.http import PREFIX, Routes
 from webmacs.handlers.resource import Call, Done, Text, Timestamp, changes, done, timestamp, unique, unset
-from webmacs.model import Channel, Direction, Plugin, Role
+from webmacs.model import Channel, Direction, Identity, Plugin, Role
 from webmacs.plugins.base import MAX_CHANNELS, MAX_ID, MAX_UNIT
 from webmacs.storage import plugins
 from webmacs.storage.base import Storage
@@ -59,14 +59,15 @@ class ChannelRoutes:
         """Add the routes."""
         every = f"{PREFIX}/plugins/{{public_id}}/channels"
         one = f"{every}/{{mapping_id}}"
-        routes.add("GET", every, self.listed)
+        routes.add("GET", every, self.listed, own=True)
         routes.add("POST", every, self.add, needs=Role.ADMIN, status=201, fails=(409,))
         routes.add("PUT", one, self.change, needs=Role.ADMIN)
         routes.add("DELETE", one, self.remove, needs=Role.ADMIN)
 
     async def listed(self, call: Call) -> list[ChannelShape]:
         """The channels of an instance, the oldest first."""
-        instance, catalog = self._instance(call.named()), self._catalog.current
+        catalog = self._catalog.current
+        instance = instance_of(catalog, call.named(), call.identity)
         return [channel_shape(channel, catalog) for channel in catalog.channels_by_plugin.get(instance.id, ())]
 
     async def add(self, call: Call[NewChannel]) -> Done:
@@ -121,12 +122,15 @@ class ChannelRoutes:
             raise NotFound(f"there is no event {event}")
 
 
-def instance_of(catalog: Snapshot, public_id: str) -> Plugin:
-    """The plugin instance of that public id. Raises `NotFound`."""
-    for instance in catalog.plugins:
-        if instance.public_id == public_id:
-            return instance
-    raise NotFound(f"there is no plugin instance {public_id}")
+def instance_of(catalog: Snapshot, public_id: str, caller: Identity | None = None) -> Plugin:
+    """The plugin instance of that public id. For a caller who speaks for one alone, there are no others.
+
+    Raises `NotFound`.
+    """
+    instance = catalog.plugins_by_public_id.get(public_id)
+    if instance is None or (caller is not None and caller.plugin_id not in {None, instance.id}):
+        raise NotFound(f"there is no plugin instance {public_id}")
+    return instance
 
 
 def channel_shape(channel: Channel, catalog: Snapshot) -> ChannelShape:

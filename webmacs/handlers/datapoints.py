@@ -86,14 +86,19 @@ class DatapointRoutes:
 
     def register(self, routes: Routes) -> None:
         """Add the routes."""
-        routes.add("GET", f"{PREFIX}/datapoints/latest", self.newest, limited=False)
+        routes.add("GET", f"{PREFIX}/datapoints/latest", self.newest, limited=False, own=True)
         sending: Any = {"needs": Role.OPERATOR, "scope": Scope.INGEST, "status": 201, "limited": False}
         routes.add("POST", f"{PREFIX}/datapoints", self.add, fails=(404, 409, 503), **sending)
         routes.add("POST", f"{PREFIX}/datapoints/batch", self.add_batch, fails=(503,), **sending)
 
-    async def newest(self, _call: Call) -> Encoded[list[DatapointShape]]:
-        """The newest reading of each event that has one: from memory, whatever the history."""
-        return Encoded(b"[" + b",".join((await self._newest.fragments()).values()) + b"]")
+    async def newest(self, call: Call) -> Encoded[list[DatapointShape]]:
+        """The newest reading of each event that has one: from memory, whatever the history.
+
+        A token of scope `ingest` that is bound to a plugin instance is shown those of events that are linked to it.
+        """
+        own = call.identity.plugin_id
+        wanted = None if own is None else frozenset(self._catalog.current.events_by_plugin.get(own, ()))
+        return Encoded(b"[" + b",".join((await self._newest.fragments(wanted)).values()) + b"]")
 
     async def add(self, call: Call[Annotated[dict[str, Any], NewDatapointOnce]]) -> Accepted:
         """One reading."""

@@ -83,7 +83,7 @@ class EventRoutes:
     def register(self, routes: Routes) -> None:
         """Add the routes."""
         every, one = f"{PREFIX}/events", f"{PREFIX}/events/{{public_id}}"
-        routes.add("GET", every, self.listed)
+        routes.add("GET", every, self.listed, own=True)
         routes.add("POST", every, self.add, needs=Role.OPERATOR, status=201, fails=(409,))
         routes.add("GET", f"{every}/unlinked", self.unlinked)
         routes.add("GET", one, self.show)
@@ -91,8 +91,13 @@ class EventRoutes:
         routes.add("DELETE", one, self.remove, needs=Role.OPERATOR)
 
     async def listed(self, call: Call[None, PageQuery]) -> Page[EventShape]:
-        """A page of events, the oldest first."""
-        return call.query.of(self._catalog.current.events.values(), _shape)
+        """A page of events, the oldest first.
+
+        A token of scope `ingest` that is bound to a plugin instance is shown those that are linked to it.
+        """
+        known, own = self._catalog.current, call.identity.plugin_id
+        linked = known.events if own is None else known.events_by_plugin.get(own, {})
+        return call.query.of(sorted(linked.values(), key=lambda event: event.id), _shape)
 
     async def add(self, call: Call[NewEvent]) -> Done:
         """Add an event."""

@@ -90,16 +90,17 @@ class Routes:
         guard: Guard | None = None,
         scope: Scope | None = None,
         limited: bool = True,
+        own: bool = False,
     ) -> None:
         """Add what a resource does; see `Endpoint`. Unless said otherwise, API tokens that only read may GET."""
         scope = scope or (Scope.READ if method == hdrs.METH_GET else Scope.FULL)
-        endpoint = Endpoint(method, path, handler, needs, status, fails, media, guard, scope, limited)
+        endpoint = Endpoint(method, path, handler, needs, status, fails, media, guard, scope, limited, own)
         self.endpoints.append(endpoint)
 
         async def respond(request: web.Request) -> web.StreamResponse:
             if limited:
                 self._limit.admit(request)
-            caller = None if needs is None else self._auth.authenticate(bearer(request), needs, scope)
+            caller = None if needs is None else self._auth.authenticate(bearer(request), needs, scope, own=own)
             try:
                 return await endpoint.respond(request, caller, self._limit.body_timeout_s)
             except StorageUnavailable:

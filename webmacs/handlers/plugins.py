@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
@@ -32,6 +31,7 @@ from webmacs.model import Channel, Direction, Identity, Plugin, Role, Scope
 from webmacs.plugins.base import MAX_ID
 from webmacs.plugins.installed import Installed
 from webmacs.plugins.instances import add_instance
+from webmacs.statuses import Said, Status, Statuses
 from webmacs.storage import plugins
 from webmacs.storage.base import Storage
 
@@ -52,17 +52,10 @@ Config = Annotated[str, Field(max_length=MAX_CONFIG_LENGTH), AfterValidator(_jso
 PluginId = Annotated[str, Field(min_length=1, max_length=MAX_ID, pattern=r"^[^\x00]*$")]
 
 
-class Status(enum.StrEnum):
-    """How an instance is doing, as far as its readings tell."""
-
-    INACTIVE = "inactive"
-    CONNECTED = "connected"
-    DEMO = "demo"
-
-
 class InstanceShape(TypedDict):
     """An instance of a plugin with its channels, the oldest first.
 
+    `status` is what its controller says, or else what its readings tell; `last_seen` is when either was heard of last.
     `config_json` may hold the password of a device: it is null for viewers, and for tokens that only read.
     """
 
@@ -74,6 +67,7 @@ class InstanceShape(TypedDict):
     status: Status
     config_json: str | None
     error_message: str | None
+    last_seen: Timestamp | None
     created_on: Timestamp
     updated_on: Timestamp | None
     user_public_id: str
@@ -127,8 +121,8 @@ class InstanceChange(BaseModel):
 
 
 class PluginRoutes:
-    """The handlers of the resource. Of an instance nothing was heard lately if its newest reading is older
-    than `quiet_s`.
+    """The handlers of the resource. Of an instance nothing was heard lately if its newest reading is older than
+    `quiet_s`, and what its controller says of it, too.
     """
 
     def __init__(
@@ -136,22 +130,23 @@ class PluginRoutes:
         storage: Storage,
         catalog: Catalog,
         latest: LatestValues,
+        statuses: Statuses,
         installed: Installed,
         clock: Clock,
         quiet_s: float,
     ) -> None:
         self._storage, self._catalog, self._latest, self._clock = storage, catalog, latest, clock
-        self._installed = installed
+        self._statuses, self._installed = statuses, installed
         self._quiet_us = int(quiet_s * 1e6)
 
     def register(self, routes: Routes) -> None:
         """Add the routes."""
         every, one = f"{PREFIX}/plugins", f"{PREFIX}/plugins/{{public_id}}"
-        routes.add("GET", every, self.listed)
+        routes.add("GET", every, self.listed, own=True)
         routes.add("POST", every, self.add, needs=Role.ADMIN, status=201, fails=(409,))
         routes.add("GET", f"{every}/available", self.available)
         routes.add("GET", f"{every}/packages", self.packages)
-        routes.add("GET", one, self.show)
+        routes.add("GET", one, self.show, own=True)
         routes.add("PUT", one, self.change, needs=Role.ADMIN, fails=(409,))
         routes.add("DELETE", one, self.remove, needs=Role.ADMIN)
 
@@ -186,9 +181,13 @@ class PluginRoutes:
         ]
 
     async def listed(self, call: Call[None, PageQuery]) -> Page[InstanceShape]:
-        """A page of instances: those that are switched on, the oldest first, then those that are not."""
+        """A page of instances: those that are switched on, the oldest first, then those that are not.
+
+        A token of scope `ingest` that is bound to an instance is shown that one alone.
+        """
         # A controller reads the first page and stops what is not on it, so nothing that runs may slide off that page.
-        instances = sorted(self._catalog.current.plugins, key=lambda one: not one.enabled)
+        plugins, own = self._catalog.current.plugins, call.identity.plugin_id
+        instances = sorted((one for one in plugins if own in {None, one.id}), key=lambda one: not one.enabled)
         return call.query.of(instances, lambda instance: self._shape(instance, call.identity))
 
     async def add(self, call: Call[NewInstance]) -> Done:
@@ -221,7 +220,7 @@ class PluginRoutes:
 
     async def show(self, call: Call) -> InstanceShape:
         """One instance."""
-        return self._shape(self._instance(call.named()), call.identity)
+        return self._shape(instance_of(self._catalog.current, call.named(), call.identity), call.identity)
 
     async def change(self, call: Call[InstanceChange]) -> Done:
         """Change an instance. Its events keep their names."""
@@ -246,30 +245,43 @@ class PluginRoutes:
 
     def _shape(self, instance: Plugin, caller: Identity) -> InstanceShape:
         catalog = self._catalog.current
-        configures = caller.user.role.covers(Role.OPERATOR) and caller.scope.covers(Scope.FULL)
+        trusted = caller.scope.covers(Scope.FULL) or caller.plugin_id == instance.id
+        configures = caller.user.role.covers(Role.OPERATOR) and trusted
         user = catalog.users_by_id.get(instance.user_id or 0)
         channels = catalog.channels_by_plugin.get(instance.id, ())
+        said, measured_us = self._statuses.of(instance.id), self._newest_us(channels)
+        status = self._status(instance, said, measured_us)
+        said_us = None if said is None else said.time_us
+        heard_us = [time_us for time_us in (measured_us, said_us) if time_us is not None]
         return {
             "public_id": instance.public_id,
             "plugin_id": instance.plugin_id,
             "instance_name": instance.instance_name,
             "demo_mode": instance.demo_mode,
             "enabled": instance.enabled,
-            "status": self._status(instance, channels),
+            "status": status,
             "config_json": instance.config_json if configures else None,
-            "error_message": None,
+            "error_message": said.report.message if said is not None and status is Status.ERROR else None,
+            "last_seen": timestamp(max(heard_us)) if heard_us else None,
             "created_on": timestamp(instance.created_us),
             "updated_on": None if instance.updated_us is None else timestamp(instance.updated_us),
             "user_public_id": user.public_id if user else "",
             "channel_mappings": [channel_shape(channel, catalog) for channel in channels],
         }
 
-    def _status(self, instance: Plugin, channels: Sequence[Channel]) -> Status:
-        """What comes from the device tells. Values of outputs do not: people write those."""
-        newest, since_us = self._latest.all(), self._clock.now_us() - self._quiet_us
+    def _newest_us(self, channels: Sequence[Channel]) -> int | None:
+        """When something came from the device last. Values of outputs do not: people write those."""
+        newest = self._latest.all()
         told = [newest.get(channel.event_id or 0) for channel in channels if channel.direction is not Direction.OUTPUT]
-        heard = any(datapoint is not None and datapoint.time_us >= since_us for datapoint in told)
-        if not (heard and instance.enabled):
+        return max((datapoint.time_us for datapoint in told if datapoint is not None), default=None)
+
+    def _status(self, instance: Plugin, said: Said | None, measured_us: int | None) -> Status:
+        """The controller knows best, as long as it says anything; then what comes from the device tells."""
+        if not instance.enabled:
+            return Status.INACTIVE
+        if said is not None and said.fresh:
+            return said.report.status
+        if measured_us is None or measured_us < self._clock.now_us() - self._quiet_us:
             return Status.INACTIVE
         return Status.DEMO if instance.demo_mode else Status.CONNECTED
 

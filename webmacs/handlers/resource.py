@@ -183,7 +183,8 @@ class Endpoint:
     """A route, and what its handler's annotations say. `needs` None: open to everyone. `scope` is that of an API token
     which will do. `fails` are the statuses of its own errors, beside those that every route has; `media` is the type of
     an answer that is no JSON. `guard` raises `AuthError` for whom it is not open to after all, before anything else of
-    the request is looked at. `limited`: it counts among the requests that a client may make in a minute.
+    the request is looked at. `limited`: it counts among the requests that a client may make in a minute. `own`: a token
+    of scope `ingest` that is bound to a plugin instance will do as well, and is answered with what is that instance's.
     """
 
     method: str
@@ -196,11 +197,12 @@ class Endpoint:
     guard: Guard | None = None
     scope: Scope = Scope.FULL
     limited: bool = True
+    own: bool = False
 
     @property
     def scopes(self) -> list[Scope]:
-        """The scopes of API tokens that are let in."""
-        return [scope for scope in Scope if scope.covers(self.scope)]
+        """The scopes of API tokens that are let in; with `own`, not all of scope `ingest`."""
+        return [scope for scope in Scope if scope.covers(self.scope) or (self.own and scope is Scope.INGEST)]
 
     @cached_property
     def _hints(self) -> dict[str, Any]:

@@ -49,8 +49,8 @@ class TokenCreated(TypedDict):
 class NewToken(BaseModel):
     """A new token; a time without an offset is UTC.
 
-    Scopes: `ingest` sends readings and nothing else, with `plugin_public_id` only those of that plugin instance; `read`
-    sees what its owner may see; `full` does what its owner may do.
+    Scopes: `ingest` sends readings, with `plugin_public_id` only those of that plugin instance, of which it sees what
+    its controller needs; `read` sees what its owner may see; `full` does what its owner may do.
     """
 
     name: Text

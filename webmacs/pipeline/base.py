@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import abc
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -102,6 +102,8 @@ class Batch:
     skewed: int = 0
     wrong_clocks: list[str] = field(default_factory=list)
     """The events of the items that were counted as skewed."""
+    timed: Collection[str] = ()
+    """The events of the items that had a time of their own; of a sender who may give setpoints, else nobody looks."""
     newest: Mapping[int, Reading] = field(default_factory=dict)
     """For the recorders after persist: by event id, the last reading of this batch that is newer than any before it."""
     cost: int = 1

@@ -96,6 +96,8 @@ class Validate(Gate):
             )
             for item in items
         ]
+        if batch.actor is not None:
+            batch.timed = {item["event_public_id"] for item in items if item.get("timestamp") is not None}
         if batch.batch_id is not None:
             batch.digest = _digest(items, batch.invalid)
 

@@ -85,7 +85,7 @@ async def total(storage: Tables, wanted: Wanted) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Setpoint:
-    """A value that somebody gave an actuator. `was` None: it had none."""
+    """A value that somebody gave an actuator. `was` None: it had none. `measured_us`: it came as measured then."""
 
     actor: Actor
     time_us: int
@@ -93,6 +93,13 @@ class Setpoint:
     name: str
     was: float | None
     becomes: float
+    measured_us: int | None = None
+
+    @property
+    def entered(self) -> dict[str, Scalar]:
+        """What the log has of what it becomes."""
+        value: dict[str, Scalar] = {"value": self.becomes}
+        return value if self.measured_us is None else value | {"measured_us": self.measured_us}
 
 
 def setpoints(given: Iterable[Setpoint]) -> Write:
@@ -106,10 +113,22 @@ def setpoints(given: Iterable[Setpoint]) -> Write:
             public_id=setpoint.public_id,
             name=setpoint.name,
             was=None if setpoint.was is None else {"value": setpoint.was},
-            becomes={"value": setpoint.becomes},
+            becomes=setpoint.entered,
         )
         for setpoint in given
     )
+
+
+async def newest_setpoints(storage: Tables, since_us: int) -> list[tuple[str, float, int]]:
+    """The newest value that each event was given since then, and was not measured: its public id, the value, when."""
+    rows = await storage.fetch(
+        "SELECT public_id, becomes, time_us FROM audit WHERE id IN (SELECT max(id) FROM audit"
+        " WHERE time_us >= :since_us AND kind = 'event' AND action = 'set' AND becomes NOT LIKE :measured"
+        " GROUP BY public_id) ORDER BY id",
+        since_us=since_us,
+        measured='%"measured_us"%',
+    )
+    return [(public_id, float(json.loads(becomes)["value"]), time_us) for public_id, becomes, time_us in rows]
 
 
 def removed_reading(actor: Actor, now_us: int, datapoint: Datapoint, there: str, where: Mapping[str, Scalar]) -> Write:
