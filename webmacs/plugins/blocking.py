@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from webmacs.errors import DeviceError
 from webmacs.plugins.device import Device, Sample
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -56,9 +58,13 @@ class BlockingDevice(Device):
         """Call `close_blocking` after what still runs, and end the thread; after `close_timeout_s` it is left alone."""
         if self._thread is None:
             return
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self.close_timeout_s):
                 await self._thread.last(self.close_blocking)
+        except TimeoutError:
+            _log.warning("the plugin %r has not come back from its device, and is left alone", self.description.id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is to be done about it
+            _log.warning("the plugin %r could not let go of its device: %s", self.description.id, error)
         if self._thread.ended:
             self._thread = None
 

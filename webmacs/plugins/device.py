@@ -74,6 +74,8 @@ class Device:
             check_channels(cls.description.id, cls.channels_of(config))
         except ValueError as error:
             raise ConfigError(str(error)) from error
+        except Exception as error:  # whatever the plugin's author has overlooked
+            raise ConfigError(f"the plugin {cls.description.id!r} fails on it: {type(error).__name__}") from error
         return config
 
     @classmethod
