@@ -107,6 +107,7 @@ NO_MORE_THAN = [
 # Who may name a class that comes by entry point, and which.
 MAY_NAME = {
     ("webmacs.extensions", "Persist"),  # checks that it is the first recorder
+    ("webmacs.cli.demo", "System"),  # asks what this machine has
     ("webmacs.testing", "Filter"),  # the harness is a small pipeline
     ("webmacs.testing", "Persist"),
 }

@@ -109,8 +109,10 @@ class Spool:
             raise
 
     def close(self) -> None:
-        """Let go of the directory; what is in it stays."""
+        """Let go of the directory; what waits in it stays."""
         for segment in self._segments.values():
+            if segment.done:  # which was written to until now
+                segment.delete()
             segment.close()
         self._lock.release()
 
