@@ -33,6 +33,11 @@ MUST_NOT = [
     ),
     ("webmacs.storage", ["webmacs.webhooks", "webmacs.experiments", "webmacs.health", "webmacs.plugins"]),
     ("webmacs.plugins", ["aiohttp", "webmacs.handlers", "webmacs.pipeline", "webmacs.app", "webmacs.extensions"]),
+    (
+        "webmacs.controller",
+        ["webmacs.app", "webmacs.handlers", "webmacs.pipeline", "webmacs.storage", "webmacs.webhooks"],
+    ),
+    ("webmacs.controller", ["webmacs.auth", "webmacs.catalog", "webmacs.cli", "webmacs.extensions", "webmacs.hub"]),
     ("webmacs.webhooks.message", ["asyncio", "webmacs.storage", "webmacs.catalog"]),
     ("webmacs.webhooks.outbox", ["webmacs"]),
     ("webmacs.experiments", ["aiohttp", "webmacs.pipeline", "webmacs.handlers", "webmacs.catalog", "webmacs.clock"]),
@@ -49,7 +54,11 @@ MUST_NOT = [
 ]
 # What only these may import.
 ONLY = [
-    ("aiohttp", ["webmacs.app", "webmacs.handlers", "webmacs.webhooks", "webmacs.cli", "webmacs.logs"]),
+    (
+        "aiohttp",
+        ["webmacs.app", "webmacs.handlers", "webmacs.webhooks", "webmacs.cli", "webmacs.logs", "webmacs.controller"],
+    ),
+    ("webmacs.controller", ["webmacs.controller", "webmacs.cli"]),
     ("aiopg", ["webmacs.storage.connections"]),
     ("psycopg2", ["webmacs.storage.connections", "webmacs.storage.postgresql"]),
     ("sqlite3", ["webmacs.storage.sqlite", "webmacs.storage.workers", "webmacs.storage.migrate"]),
@@ -64,7 +73,9 @@ NO_MORE_THAN = [
     ("webmacs.pipeline", "webmacs.webhooks", ["webmacs.webhooks.message", "webmacs.webhooks.outbox"]),
     ("webmacs.experiments", "webmacs.webhooks", ["webmacs.webhooks.message"]),
     ("webmacs.health", "webmacs.webhooks", ["webmacs.webhooks.message", "webmacs.webhooks.outbox"]),
-    ("webmacs.plugins.base", "webmacs", ["webmacs.model"]),
+    ("webmacs.plugins.description", "webmacs", ["webmacs.model"]),
+    ("webmacs.plugins.device", "webmacs", ["webmacs.config.explain", "webmacs.errors", "webmacs.plugins.description"]),
+    ("webmacs.plugins.base", "webmacs", ["webmacs.errors.DeviceError", "webmacs.model.Direction", "webmacs.plugins"]),
     ("webmacs.pipeline.thresholds", "webmacs", ["webmacs.model"]),
     ("webmacs.pipeline.cooldown", "webmacs", []),
     ("webmacs.storage.bulk", "webmacs", ["webmacs.model", "webmacs.errors"]),
@@ -96,6 +107,7 @@ NO_MORE_THAN = [
 # Who may name a class that comes by entry point, and which.
 MAY_NAME = {
     ("webmacs.extensions", "Persist"),  # checks that it is the first recorder
+    ("webmacs.cli.demo", "System"),  # asks what this machine has
     ("webmacs.testing", "Filter"),  # the harness is a small pipeline
     ("webmacs.testing", "Persist"),
 }

@@ -29,6 +29,7 @@ MIN_SECRET_BYTES = 32
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Interval = Annotated[float, Field(ge=0.01, allow_inf_nan=False)]
 
 
 def _network(given: object) -> object:
@@ -184,6 +185,56 @@ class PluginSettings(Section):
     setpoint_memory_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86_400.0
 
 
+class ControllerSettings(Section):
+    """`[controller]`: the device side, `webmacs controller`. Paths are relative to the configuration file."""
+
+    server_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")] = "http://127.0.0.1:8000"
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    email: str | None = None
+    password_file: Path | None = None
+    cafile: Path | None = None
+    transport: Literal["websocket", "http"] = "websocket"
+    poll_interval_s: Interval = 1.0
+    intervals: dict[str, Interval] = {}
+    gather_s: Positive = 0.02
+    dedup: bool = False
+    dedup_max_age_s: Positive = 60.0
+    max_batch_size: Annotated[int, Field(ge=1, le=10_000)] = 100
+    max_message_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
+    window: Count = 8
+    backlog_rate: Positive = 5_000.0
+    spool_directory: Path = Path("spool")
+    spool_max_mb: Count = 256
+    spool_sync_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    refused_max_mb: Count = 8
+    clock_tolerance_s: Positive = 2.0
+    setpoint_ttl_s: Positive = 60.0
+    setpoint_hold_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    safe_after_s: Positive = 10.0
+    read_back_tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    config_interval_s: Positive = 10.0
+    status_interval_s: Positive = 10.0
+    device_timeout_s: Positive = 10.0
+    connect_timeout_s: Positive = 10.0
+    hello_timeout_s: Positive = 2.0
+    answer_timeout_s: Positive = 15.0
+    heartbeat_s: Positive = 20.0
+    first_retry_s: Positive = 0.5
+    max_retry_s: Positive = 30.0
+    shutdown_timeout_s: Positive = 10.0
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> ControllerSettings:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("token and token_file are both given: give one of them")
+        if (self.email is None) != (self.password_file is None):
+            raise ValueError("email and password_file belong together: give both or neither")
+        if self.max_retry_s < self.first_retry_s:
+            raise ValueError("max_retry_s is shorter than first_retry_s, which is where pauses begin")
+        return self
+
+
 class LoggingSettings(Section):
     """`[logging]`: what is said on standard error."""
 
@@ -201,6 +252,7 @@ class Settings(Section):
     stages: dict[str, dict[str, Any]] = {}
     webhooks: WebhookSettings = WebhookSettings()
     plugins: PluginSettings = PluginSettings()
+    controller: ControllerSettings = ControllerSettings()
     logging: LoggingSettings = LoggingSettings()
     directory: Path = Field(default=Path(), exclude=True)
 

@@ -30,6 +30,18 @@ class InvalidMessage(WebmacsError):
         self.batch_id = batch_id
 
 
+class DeviceError(WebmacsError):
+    """A device cannot be reached, read or written; the text says which, why and the mend."""
+
+
+class SpoolError(WebmacsError):
+    """Readings cannot be kept in the spool; the text names the directory, why and the mend."""
+
+
+class Unwanted(WebmacsError):
+    """A server refuses what a controller sends, and will never take it. `str()` is the server's reason."""
+
+
 class Overloaded(WebmacsError):
     """There has been no room in the queue for too long; the sender may try again later."""
 

@@ -102,16 +102,16 @@ def find_plugins() -> Installed:
     Of two that go by one id, it is the one that comes with WebMACS, or else that of the package whose name is first.
     """
     points = sorted(entry_points(group=PLUGINS), key=_rank)
-    found: dict[str, PluginDescription] = {}
+    found: dict[str, type[Device]] = {}
     for point in points:
         try:
-            found[point.name] = _description(point, found)
+            found[point.name] = _device(point, found)
         except ConfigError as error:
             _log.warning("a plugin of package %s cannot be used: %s", _package(point) or "(unknown)", error)
     return Installed(found, tuple(_packages(points)))
 
 
-def _description(point: EntryPoint, found: Mapping[str, PluginDescription]) -> PluginDescription:
+def _device(point: EntryPoint, found: Mapping[str, type[Device]]) -> type[Device]:
     key = f"{PLUGINS}: {point.name}"
     if point.name in found:
         raise ConfigError(f"{key}: another package has a plugin of that id; rename one of them")
@@ -121,7 +121,7 @@ def _description(point: EntryPoint, found: Mapping[str, PluginDescription]) -> P
         raise ConfigError(f"{key}: {device.__name__} has no description; give it a {PluginDescription.__name__}")
     if description.id != point.name:
         raise ConfigError(f"{key}: its description has the id {description.id!r}; they must be the same")
-    return description
+    return device
 
 
 def _packages(points: Sequence[EntryPoint]) -> list[Package]:

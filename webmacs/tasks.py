@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 _log = logging.getLogger(__name__)
@@ -28,3 +30,13 @@ async def end(*tasks: asyncio.Task[Any]) -> set[asyncio.Task[Any]]:
     for task in pending:
         _log.error("%s does not end when it is cancelled, and is left behind", task.get_name())
     return pending
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Some work that goes on meanwhile, and is cancelled at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        await end(task)

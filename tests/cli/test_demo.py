@@ -23,20 +23,20 @@ from rich.console import Console
 from tests.cli.conftest import files_in, until
 from tests.cli.process import Command, ended, started
 from tests.plant import settings_for
-from webmacs.cli import machine
 from webmacs.cli.demo import Exhibit, demonstrate, furnish, new_password, prepare, welcome
-from webmacs.cli.machine import Channel
 from webmacs.cli.setting import opened_storage
 from webmacs.errors import ConfigError
 from webmacs.model import Action, Operator, Role, Write
+from webmacs.plugins import machine
+from webmacs.plugins.base import ChannelDescription, Direction
 from webmacs.storage import accounts, plugins, records, rules
 from webmacs.storage.base import Row, Storage
 
 CPU_USAGE = "This machine \N{EN DASH} CPU Usage"
 ALARM = f"WARNING webmacs.stages: rule 'CPU over 80 %': {CPU_USAGE} is "
 SOURCES = [
-    Channel("cpu_percent", "CPU Usage", "%", 0.0, 100.0, lambda: 1.0),
-    Channel("cpu_temp", "CPU Temperature", "°C", 0.0, 110.0, lambda: 2.0),
+    ChannelDescription("cpu_percent", "CPU Usage", Direction.INPUT, "%", 0.0, 100.0),
+    ChannelDescription("cpu_temp", "CPU Temperature", Direction.INPUT, "°C", 0.0, 110.0),
 ]
 
 
@@ -162,15 +162,15 @@ async def until_row(storage: Storage, query: str) -> list[Row]:
 async def test_it_ends_in_good_order(tmp_path: Path, port: int) -> None:
     said = await run_until_welcome(tmp_path / "demo", port)
     assert said.endswith("\nStopping …\nStopped. Start it again to go on.\n")
-    assert files_in(tmp_path / "demo") == ["webmacs.db", "webmacs.db.lock", "webmacs.key", "webmacs.toml"]
+    assert files_in(tmp_path / "demo") == ["spool", "webmacs.db", "webmacs.db.lock", "webmacs.key", "webmacs.toml"]
+    assert [name for name in files_in(tmp_path / "demo" / "spool") if name.endswith(".segment")] == []
 
 
 async def test_a_busy_processor_shows_in_the_terminal_and_in_the_log(
     tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     value = 80.0
-    busy = Channel("cpu_percent", "CPU Usage", "%", 0.0, 100.0, lambda: value)
-    monkeypatch.setattr(machine, "channels", lambda: [busy])
+    monkeypatch.setattr(machine, "SOURCES", {"cpu_percent": lambda: lambda: value})
     url = f"sqlite:///{tmp_path / 'demo' / 'webmacs.db'}"
     async with demonstrating(tmp_path / "demo", port) as welcome:
         assert "The rule 'CPU over 80 %' warns here when the processor is busy, once a minute." in welcome.splitlines()

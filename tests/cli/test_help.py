@@ -40,6 +40,7 @@ def test_help_names_every_command_in_the_order_of_a_newcomer() -> None:
         "demo",
         "watch",
         "serve",
+        "controller",
         "user",
         "token",
         "rule",

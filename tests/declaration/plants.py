@@ -25,7 +25,7 @@ from webmacs.declaration.state import (
 )
 from webmacs.declaration.writes import carry_out
 from webmacs.model import Direction
-from webmacs.plugins.base import ChannelDescription, PluginDescription
+from webmacs.plugins.base import ChannelDescription, Device, DeviceConfig, PluginDescription
 from webmacs.storage import records
 from webmacs.storage.base import Storage
 
@@ -39,7 +39,26 @@ RIG = PluginDescription(
         ChannelDescription("v", "Valve", Direction.OUTPUT, "%", 0.0, 100.0),
     ),
 )
-PLUGINS = {"rig": RIG}
+
+
+class RigConfig(DeviceConfig):
+    a: Any = None
+    b: Any = None
+    port: Any = None
+    more: tuple[str, ...] = ()
+
+
+class Rig(Device):
+    description = RIG
+    Config = RigConfig
+
+    @classmethod
+    def channels_of(cls, config: RigConfig) -> tuple[ChannelDescription, ...]:
+        more = (ChannelDescription(name, name.upper(), Direction.INPUT, "", 0.0, 1.0) for name in config.more)
+        return (*RIG.channels, *more)
+
+
+PLUGINS = {"rig": Rig}
 NO_SECRETS = Secrets()
 
 

@@ -183,6 +183,36 @@ def test_channels_that_somebody_removed_do_not_come_back_by_themselves() -> None
     assert changed(planned(named, without))["Rig / t"].event == there.events[RIG_T].public_id
 
 
+def test_a_new_instance_has_the_channels_that_its_configuration_brings() -> None:
+    plan = planned(f'{RIG}config = {{ more = ["x"] }}\n')
+    assert [name for name in verdicts(plan) if "/" in name] == ["Rig / t", "Rig / v", "Rig / x"]
+    states = changed(plan)
+    assert (states["Rig / x"].channel_name, states["Rig / x"].direction) == ("X", Direction.INPUT)
+
+
+def test_a_channel_that_a_configuration_has_brought_later_can_be_named() -> None:
+    there = having(RIG)
+    named = '[[plugins.channels]]\nchannel_id = "x"\n'
+    states = changed(planned(f'{RIG}config = {{ more = ["x"] }}\n{named}', there))
+    assert states["Rig / x"].channel_name == "X"
+    stored = having(f'{RIG}config = {{ more = ["x"] }}\n')
+    without = replace(stored, channels={}, events={})
+    assert changed(planned(f"{RIG}{named}", without))["Rig / x"].channel_name == "X"
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("{ nonsense = 1 }", "plugins[0].config: nonsense: unknown key"),
+        ('{ more = ["t"] }', "plugins[0].config: plugin 'rig' has two channels with the channel_id 't'"),
+        ('{ more = ["x", 1] }', "plugins[0].config: more.1: Input should be a valid string"),
+    ],
+)
+def test_a_configuration_that_the_plugin_refuses_is_a_problem(config: str, said: str) -> None:
+    for there in (None, having(RIG)):
+        assert problems(f"{RIG}config = {config}\n", there) == [said]
+
+
 @pytest.mark.parametrize("config", ["{ a = 1, b = 2 }", "{ b = 2, a = 1.0 }"])
 def test_a_configuration_that_means_the_same_is_the_same(config: str) -> None:
     assert planned(f"{RIG}config = {config}\n", having(f"{RIG}config = {{ a = 1, b = 2 }}\n")).changes == ()

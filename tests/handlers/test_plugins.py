@@ -50,6 +50,11 @@ async def bare(server: Server, **more: object) -> dict[str, Any]:
     return await made(server, PLUGINS, auto_create_events=False, **more)
 
 
+async def foreign(server: Server, config_json: str) -> dict[str, Any]:
+    """An instance of a plugin that is installed where the device is, and not here: any configuration may be its own."""
+    return await bare(server, plugin_id="plc", config_json=config_json)
+
+
 # -- instances -------------------------------------------------------------------------------------------------------
 
 
@@ -172,7 +177,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: str(change)[:40])
 async def test_each_field_changes_alone_and_when_it_did_is_shown(shared: Server, change: dict[str, Any]) -> None:
-    instance = await bare(shared, config_json='{"a":  [1]}')
+    instance = await foreign(shared, '{"a":  [1]}')
     assert instance["config_json"] == '{"a":  [1]}'  # to the letter
     found = await changed(shared, PLUGINS, instance["public_id"], change)
     assert re.fullmatch(TIMESTAMP, found["updated_on"])
@@ -184,7 +189,7 @@ async def test_each_field_changes_alone_and_when_it_did_is_shown(shared: Server,
 @pytest.mark.promise("S1")
 async def test_the_configuration_of_a_device_is_shown_to_those_who_may_operate_it(shared: Server) -> None:
     """It may hold a password; a controller, whose account is an operator's, needs it."""
-    instance = await bare(shared, config_json='{"password": "CANARY"}')
+    instance = await foreign(shared, '{"password": "CANARY"}')
     body = {"name": fresh(), "scope": "read"}
     token = (await call(shared, "POST", f"{API}/tokens", await shared.login(), json=body)).body["token"]
     tokens = {**{role.value: shared.plant.tokens[role] for role in Role}, "read": token}
@@ -201,6 +206,17 @@ async def test_a_configuration_has_an_end(shared: Server) -> None:
     longer = '{"a": "' + "x" * 16_376 + '"}'
     reply = await rest(shared, "POST", PLUGINS.path, {**PLUGINS.body(shared), "config_json": longer})
     assert (reply.status, reply.detail) == (422, "config_json: String should have at most 16384 characters")
+
+
+@pytest.mark.parametrize("config", ['{"nonsense": "CANARY"}', '{"more": ["CANARY"]}'])
+async def test_a_configuration_that_the_plugin_refuses_is_refused(shared: Server, config: str) -> None:
+    reply = await rest(shared, "POST", PLUGINS.path, {**PLUGINS.body(shared), "config_json": config})
+    key = re.findall(r'"(\w+)"', config)[0]
+    assert (reply.status, reply.detail) == (422, f"config_json: {key}: unknown key")
+    instance = await bare(shared)
+    reply = await rest(shared, "PUT", path_of(instance), {"config_json": config})
+    assert (reply.status, reply.detail) == (422, f"config_json: {key}: unknown key")
+    assert (await shown(shared, PLUGINS, instance["public_id"]))["config_json"] is None
 
 
 async def test_a_renamed_instance_leaves_its_events_as_they_are(shared: Server) -> None:

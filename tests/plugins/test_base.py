@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -56,6 +57,30 @@ def test_what_no_channel_can_be(change: dict[str, object], said: str) -> None:
 def test_what_no_plugin_can_be(change: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         replace(TANK, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"safe_value": 1.0}, "channel 'level' is an input and cannot have a safe_value"),
+        ({"direction": Direction.OUTPUT, "safe_value": 5.0}, "'level' has the safe_value 5.0, which is not within"),
+        ({"direction": Direction.OUTPUT, "safe_value": math.nan}, "'level' has the safe_value nan"),
+        ({"interval_s": 0.0}, "'level' has the interval_s 0.0; give seconds above 0"),
+        ({"interval_s": math.inf}, "'level' has the interval_s inf"),
+    ],
+)
+def test_what_a_controller_could_not_do(change: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        replace(LEVEL, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("direction", "settable", "readable"),
+    [(Direction.INPUT, False, True), (Direction.OUTPUT, True, False), (Direction.BIDIRECTIONAL, True, True)],
+)
+def test_a_direction_says_what_can_be_done(direction: Direction, settable: bool, readable: bool) -> None:
+    channel = replace(LEVEL, direction=direction)
+    assert (channel.settable, channel.readable) == (settable, readable)
 
 
 def test_what_a_plugin_may_leave_out() -> None:

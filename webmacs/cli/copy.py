@@ -37,7 +37,7 @@ HEADINGS: Final = ("", "What", "Rows", "Checksum")
 @config_option
 @runs
 async def command(url: str, config: Path | None) -> None:
-    """Copy an installation into another storage, whole, and compare both.
+    """Copy an installation whole into another storage, and compare both.
 
     Everything goes with its ids: users with their passwords, tokens, events, plugin instances, experiments, rules,
     webhooks with their secrets and deliveries, logs, dashboards, readings. Stop the server first; the storage that is

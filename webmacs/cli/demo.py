@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import secrets
 import uuid
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import click
 from rich.console import Console
 from rich.text import Text
@@ -19,10 +22,12 @@ from rich.text import Text
 from webmacs import experiments, logs
 from webmacs.app import PARTS, build_app
 from webmacs.auth import Passwords, api_token_digest, new_api_token
-from webmacs.cli import machine
 from webmacs.cli.serve import refusal, run, running
 from webmacs.cli.setting import one_line, plainly, short_path, this_command, until_told_to_stop
 from webmacs.config import Settings, load_settings
+from webmacs.controller import agent, directory
+from webmacs.controller.clocks import MachineClock
+from webmacs.controller.credentials import Credentials
 from webmacs.declaration.file import ChannelEntry, Declaration, EventEntry, PluginEntry, RuleEntry
 from webmacs.declaration.plan import Mode
 from webmacs.declaration.planner import make_plan
@@ -30,16 +35,18 @@ from webmacs.declaration.state import present
 from webmacs.declaration.writes import carry_out
 from webmacs.errors import ConfigError, Conflict, NotFound, WebmacsError
 from webmacs.extensions import find_plugins
-from webmacs.model import Role, User
-from webmacs.storage import accounts, records, rules
+from webmacs.model import Role, Scope, User
+from webmacs.plugins.base import ChannelDescription
+from webmacs.plugins.system import System
+from webmacs.storage import accounts, plugins, records, rules
 from webmacs.storage.base import Storage
-from webmacs.tasks import end
 
 PORT: Final = 8000
 ADMINISTRATOR: Final = "admin@webmacs.example"
 MACHINE: Final = "machine@webmacs.example"
 INSTANCE: Final = "This machine"
 EXPERIMENT: Final = "First look"
+CONFIG: Final = {"extra": True}  # of the instance: all that the machine has
 INTERVAL_S: Final = 0.5
 RULE: Final = "CPU over 80 %"
 RULE_CHANNEL: Final = "cpu_percent"
@@ -118,19 +125,32 @@ async def demonstrate(directory: Path, port: int | None, console: Console) -> No
         app = build_app(settings)
         async with running(settings, app) as address:
             parts = app[PARTS]
-            sources = await asyncio.to_thread(machine.channels)
+            sources = await asyncio.to_thread(System.present)
             exhibit = await furnish(parts.storage, sources, parts.clock.now_us())
             await parts.catalog.reload()
             if port is not None:
                 config.write_text(_PORT_LINE.sub(rf"\g<1>{port}", config.read_text("utf-8"), count=1), "utf-8")
             console.print(welcome(address, exhibit, config))
-            sender = asyncio.create_task(machine.stream(address, exhibit.token, sources, exhibit.events, INTERVAL_S))
-            try:
-                await told.wait()
-            finally:
-                console.print("\nStopping …")
-                await end(sender)
+            async with measuring(settings, address, exhibit.token):
+                try:
+                    await told.wait()
+                finally:
+                    console.print("\nStopping …")
     console.print("Stopped. Start it again to go on.")
+
+
+@asynccontextmanager
+async def measuring(settings: Settings, address: str, token: str) -> AsyncIterator[None]:
+    """A controller at work for this machine, which is to the server what any other one is."""
+    ours = settings.controller.model_copy(update={"server_url": address, "poll_interval_s": INTERVAL_S})
+    clock = MachineClock()
+    # The server is this process; its certificate need not be made out to the address we use.
+    connector = aiohttp.TCPConnector(ssl=False)
+    with directory.opened(settings.directory / ours.spool_directory, ours, clock) as place:
+        async with aiohttp.ClientSession(connector=connector) as session:
+            controller = agent.Agent(ours, place, session, Credentials(token=token), clock)
+            async with agent.running(controller):
+                yield
 
 
 def prepare(config: Path, port: int | None) -> Settings:
@@ -161,7 +181,7 @@ def prepare(config: Path, port: int | None) -> Settings:
     return settings
 
 
-async def furnish(storage: Storage, sources: Collection[machine.Channel], now_us: int) -> Exhibit:
+async def furnish(storage: Storage, sources: Collection[ChannelDescription], now_us: int) -> Exhibit:
     """Put in what is missing: an administrator, an account for the machine, its channels and events, an experiment.
 
     What is there stays as it is, also where somebody changed it. The rule comes with its channel, and not again.
@@ -171,8 +191,8 @@ async def furnish(storage: Storage, sources: Collection[machine.Channel], now_us
     if administrator is None:
         password = new_password()
         administrator = await _account(storage, ADMINISTRATOR, password, Role.ADMIN, now_us)
-    token = await _fresh_token(storage, now_us)
     events = await _channels(storage, sources, now_us)
+    token = await _fresh_token(storage, now_us)
     alarmed = any(rule.name == RULE and rule.enabled for rule in await rules.rules(storage))
     with contextlib.suppress(Conflict):  # it ran before and was stopped, or another one runs
         await experiments.start(storage, name=EXPERIMENT, now_us=now_us)
@@ -222,7 +242,10 @@ async def _account(storage: Storage, email: str, password: str, role: Role, now_
 
 
 async def _fresh_token(storage: Storage, now_us: int) -> str:
-    """An API token for the machine's own account, in place of the one of the last start: its text is kept nowhere."""
+    """An API token for the machine's own account, in place of the one of the last start: its text is kept nowhere.
+
+    It is good for the readings of the machine's own instance alone.
+    """
     try:
         user, _ = await accounts.user_by_email(storage, MACHINE)
     except NotFound:
@@ -230,33 +253,47 @@ async def _fresh_token(storage: Storage, now_us: int) -> str:
     for old in await accounts.tokens(storage):
         if old.user_id == user.id and old.name == INSTANCE:
             await accounts.remove_token(storage, old.public_id)
+    instance = next(plugin for plugin in await plugins.plugins(storage) if plugin.instance_name == INSTANCE)
     text = new_api_token()
     await accounts.add_token(
-        storage, user_id=user.id, name=INSTANCE, digest=api_token_digest(text), expires_us=None, now_us=now_us
+        storage,
+        user_id=user.id,
+        name=INSTANCE,
+        digest=api_token_digest(text),
+        expires_us=None,
+        now_us=now_us,
+        scope=Scope.INGEST,
+        plugin_id=instance.id,
     )
     return text
 
 
-def declared(sources: Collection[machine.Channel]) -> Declaration:
+def declared(sources: Collection[ChannelDescription]) -> Declaration:
     """This machine as a file for `webmacs apply` would have it, with those of its channels.
 
     The channels are those that were found on it, not those of the plugin's catalogue. The rule comes with its channel.
     """
-    names = {source.id: f"{INSTANCE} \N{EN DASH} {source.name}" for source in sources}
+    names = {source.channel_id: f"{INSTANCE} \N{EN DASH} {source.name}" for source in sources}
     rule = RuleEntry(name=RULE, event=names.get(RULE_CHANNEL), above=RULE_THRESHOLD, cooldown_s=RULE_COOLDOWN_S)
     return Declaration(
         events=tuple(
-            EventEntry(name=names[source.id], unit=source.unit, min_value=source.min_value, max_value=source.max_value)
+            EventEntry(
+                name=names[source.channel_id], unit=source.unit, min_value=source.min_value, max_value=source.max_value
+            )
             for source in sources
         ),
         plugins=(
             PluginEntry(
                 instance_name=INSTANCE,
                 plugin_id="system",
+                config=CONFIG,
                 catalog_channels=False,
                 channels=tuple(
                     ChannelEntry(
-                        channel_id=source.id, channel_name=source.name, unit=source.unit, event=names[source.id]
+                        channel_id=source.channel_id,
+                        channel_name=source.name,
+                        unit=source.unit,
+                        event=names[source.channel_id],
                     )
                     for source in sources
                 ),
@@ -266,11 +303,19 @@ def declared(sources: Collection[machine.Channel]) -> Declaration:
     )
 
 
-async def _channels(storage: Storage, sources: Collection[machine.Channel], now_us: int) -> dict[str, str]:
+async def _configure(storage: Storage) -> None:
+    """An instance from before it could be configured measures what it has channels for."""
+    for plugin in await plugins.plugins(storage):
+        if plugin.instance_name == INSTANCE and plugin.plugin_id == "system" and plugin.config_json is None:
+            await plugins.change_plugin(storage, plugin.public_id, config_json=json.dumps(CONFIG))
+
+
+async def _channels(storage: Storage, sources: Collection[ChannelDescription], now_us: int) -> dict[str, str]:
     """The event that each channel of this machine is linked to; channels are declared once, and then left to people."""
+    await _configure(storage)
     there = present(await records.snapshot(storage, now_us))
     plan = make_plan(
-        declared([source for source in sources if (INSTANCE, source.id) not in there.channels]),
+        declared([source for source in sources if (INSTANCE, source.channel_id) not in there.channels]),
         there,
         plugins=find_plugins().plugins,
         new_id=lambda: str(uuid.uuid4()),
@@ -279,7 +324,7 @@ async def _channels(storage: Storage, sources: Collection[machine.Channel], now_
     await carry_out(storage, plan, password_hashes={}, now_us=now_us, old_secrets_until_us=now_us)
     channels = present(await records.snapshot(storage, now_us)).channels
     return {
-        source.id: thing.state.event
+        source.channel_id: thing.state.event
         for source in sources
-        if (thing := channels.get((INSTANCE, source.id))) is not None and thing.state.event is not None
+        if (thing := channels.get((INSTANCE, source.channel_id))) is not None and thing.state.event is not None
     }

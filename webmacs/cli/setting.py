@@ -13,16 +13,17 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final, ParamSpec
+from typing import TYPE_CHECKING, Any, Final, ParamSpec
 from urllib.parse import urlsplit
 
 import click
 
 from webmacs.config import Settings, load_settings
 from webmacs.errors import StorageError, WebmacsError
-from webmacs.extensions import load_storage
 from webmacs.model import Actor
-from webmacs.storage.base import Storage
+
+if TYPE_CHECKING:
+    from webmacs.storage.base import Storage
 
 P = ParamSpec("P")
 
@@ -58,6 +59,8 @@ async def opened_storage(settings: Settings, *, new: bool = False) -> AsyncItera
         StorageError: it cannot be opened, or there is none.
 
     """
+    from webmacs.extensions import load_storage  # and all that belongs to a server: not every command needs it
+
     storage = load_storage(settings)
     storage.actor = Actor(f"{_login_name()} at the command line")
     try:

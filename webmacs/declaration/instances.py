@@ -11,9 +11,9 @@ from webmacs.declaration.draft import Draft, merged
 from webmacs.declaration.file import ChannelEntry, PluginEntry, place
 from webmacs.declaration.problem import choice, shown
 from webmacs.declaration.state import ChannelState, EventState, PluginState, Thing
-from webmacs.errors import InvalidMessage
+from webmacs.errors import ConfigError, InvalidMessage
 from webmacs.model import Direction
-from webmacs.plugins.base import MAX_CHANNELS, ChannelDescription, PluginDescription
+from webmacs.plugins.base import MAX_CHANNELS, ChannelDescription, Device
 from webmacs.plugins.instances import EVENT_TYPES, event_name
 
 
@@ -41,7 +41,7 @@ class _Channel(NamedTuple):
     base: ChannelState
 
 
-def plan_instances(draft: Draft, entries: Iterable[PluginEntry], plugins: Mapping[str, PluginDescription]) -> None:
+def plan_instances(draft: Draft, entries: Iterable[PluginEntry], plugins: Mapping[str, type[Device]]) -> None:
     """Instances with the events that come with them, then all channels: what one brings may be linked by another."""
     found = [
         _plan_instance(draft, where, entry, plugins)
@@ -51,15 +51,16 @@ def plan_instances(draft: Draft, entries: Iterable[PluginEntry], plugins: Mappin
         _plan_channel(draft, channel)
 
 
-def _plan_instance(draft: Draft, where: str, entry: PluginEntry, plugins: Mapping[str, PluginDescription]) -> _Instance:
+def _plan_instance(draft: Draft, where: str, entry: PluginEntry, plugins: Mapping[str, type[Device]]) -> _Instance:
     thing, name = draft.there.plugins.get(entry.instance_name), entry.instance_name
     plugin_id = thing.state.plugin_id if thing else entry.plugin_id or ""
-    description = plugins.get(plugin_id)
-    catalog = {channel.channel_id: channel for channel in description.channels} if description else {}
+    plugin = plugins.get(plugin_id)
+    stored = thing.state.config_json if thing else None
+    catalog = _catalog(draft, where, entry, plugin, stored) if plugin else {}
     if thing is not None and draft.left(name, thing):
         return _Instance(where, entry, thing.public_id, new=False, known=True, catalog=catalog)
     base = thing.state if thing else PluginState(name, plugin_id, demo_mode=False, enabled=True, config_json=None)
-    known = thing is not None or description is not None or not entry.catalog_channels
+    known = thing is not None or plugin is not None or not entry.catalog_channels
     if thing is None:
         draft.needs(where, entry, f"there is no plugin instance {shown(name)} yet", "plugin_id")
         if not known and plugin_id:
@@ -78,6 +79,20 @@ def _plan_instance(draft: Draft, where: str, entry: PluginEntry, plugins: Mappin
     if entry.config_json is not None and not _same(base.config_json, entry.config_json):
         now = replace(now, config_json=entry.config_json)
     return _Instance(where, entry, draft.step(name, thing, now), thing is None, known, catalog)
+
+
+def _catalog(
+    draft: Draft, where: str, entry: PluginEntry, plugin: type[Device], stored: str | None
+) -> dict[str, ChannelDescription]:
+    """The plugin's channels by id, with the configuration that the instance will have."""
+    given = entry.config_json
+    try:
+        channels = plugin.channels_of(plugin.configured(stored if given is None else given))
+    except ConfigError as error:
+        if given is not None or stored is None:  # what was there before is no fault of the file
+            draft.problem(f"{where}.config", str(error))
+        return {}
+    return {channel.channel_id: channel for channel in channels}
 
 
 def _same(one: str | None, other: str) -> bool:

@@ -15,7 +15,7 @@ from webmacs.declaration.problem import Refused
 from webmacs.declaration.sources import Secrets
 from webmacs.declaration.state import Present
 from webmacs.declaration.users import first_administrator, plan_users
-from webmacs.plugins.base import PluginDescription
+from webmacs.plugins.base import Device
 
 NOTHING: Final = Secrets()
 
@@ -24,7 +24,7 @@ def make_plan(
     declaration: Declaration,
     there: Present,
     *,
-    plugins: Mapping[str, PluginDescription],
+    plugins: Mapping[str, type[Device]],
     new_id: Callable[[], str],
     secrets: Secrets = NOTHING,
     mode: Mode = Mode.BRING,

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
+from webmacs.errors import ConfigError, InvalidMessage
 from webmacs.handlers.channels import ChannelShape, channel_shape, instance_of
 from webmacs.handlers.http import PREFIX, Routes
 from webmacs.handlers.resource import (
@@ -28,7 +29,7 @@ from webmacs.handlers.resource import (
 )
 from webmacs.latest import LatestValues
 from webmacs.model import Channel, Direction, Identity, Plugin, Role, Scope
-from webmacs.plugins.base import MAX_ID
+from webmacs.plugins.base import MAX_ID, ChannelDescription
 from webmacs.plugins.installed import Installed
 from webmacs.plugins.instances import add_instance
 from webmacs.statuses import Said, Status, Statuses
@@ -161,7 +162,7 @@ class PluginRoutes:
                 "description": plugin.description,
                 "url": plugin.url,
             }
-            for plugin in self._installed.plugins.values()
+            for plugin in (device.description for device in self._installed.plugins.values())
         ]
 
     async def packages(self, _call: Call) -> list[PackageShape]:
@@ -191,18 +192,18 @@ class PluginRoutes:
         return call.query.of(instances, lambda instance: self._shape(instance, call.identity))
 
     async def add(self, call: Call[NewInstance]) -> Done:
-        """Add an instance with its channels.
+        """Add an instance with its channels, those that its plugin has with that configuration.
 
         One of a plugin that is not installed here has none yet: it may be installed where the device is.
         """
         new = call.body
-        plugin = self._installed.plugins.get(new.plugin_id)
+        channels = self._channels(new.plugin_id, new.config_json)
         with unique(_taken(new.instance_name)):
             await add_instance(
                 self._storage.signed(call.actor),
                 plugin_id=new.plugin_id,
                 instance_name=new.instance_name,
-                channels=plugin.channels if plugin else (),
+                channels=channels or (),
                 events=new.auto_create_events,
                 demo_mode=new.demo_mode,
                 enabled=new.enabled,
@@ -211,7 +212,7 @@ class PluginRoutes:
                 now_us=self._clock.now_us(),
             )
         await self._catalog.reload()
-        if plugin is None:
+        if channels is None:
             return done(
                 f"plugin instance {new.instance_name} added without channels: no {new.plugin_id!r} is installed here,"
                 f" there are {', '.join(self._installed.plugins)}; add its channels one by one"
@@ -223,9 +224,11 @@ class PluginRoutes:
         return self._shape(instance_of(self._catalog.current, call.named(), call.identity), call.identity)
 
     async def change(self, call: Call[InstanceChange]) -> Done:
-        """Change an instance. Its events keep their names."""
+        """Change an instance. Its events keep their names, and its channels stay as they are."""
         changed = changes(call.body)
         now = self._instance(call.named())
+        if "config_json" in changed and changed["config_json"] != now.config_json:
+            self._channels(now.plugin_id, changed["config_json"])
         if any(getattr(now, name) != value for name, value in changed.items()):
             changed["updated_us"] = self._clock.now_us()
         with unique(_taken(call.body.instance_name)):
@@ -239,6 +242,16 @@ class PluginRoutes:
         await plugins.remove_plugin(self._storage.signed(call.actor), instance.public_id)
         await self._catalog.reload()
         return done(f"plugin instance {instance.instance_name} removed")
+
+    def _channels(self, plugin_id: str, config_json: str | None) -> Sequence[ChannelDescription] | None:
+        """Those of an instance; None: its plugin is not installed here. Raises `InvalidMessage`."""
+        plugin = self._installed.plugins.get(plugin_id)
+        if plugin is None:
+            return None
+        try:
+            return plugin.channels_of(plugin.configured(config_json))
+        except ConfigError as error:
+            raise InvalidMessage(f"config_json: {error}") from error
 
     def _instance(self, public_id: str) -> Plugin:
         return instance_of(self._catalog.current, public_id)

@@ -163,7 +163,10 @@ class Socket:
                     await self._gone(GRACE_S)
             if not self._transport.is_closing():
                 if self._transport.can_write_eof():
-                    self._transport.write_eof()
+                    try:
+                        self._transport.write_eof()
+                    except OSError:  # by asyncio's own loop: the peer has reset it, and that has not been read yet
+                        return
                 else:
                     self._transport.close()  # TLS has its own end of stream
                 await self._gone(self._settings.close_timeout_s)

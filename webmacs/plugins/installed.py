@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from webmacs.plugins.base import PluginDescription
+from webmacs.plugins.device import Device
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +21,5 @@ class Package:
 class Installed:
     """What `webmacs.extensions.find_plugins` has found: plugins by id, those of WebMACS first, and their packages."""
 
-    plugins: Mapping[str, PluginDescription]
+    plugins: Mapping[str, type[Device]]
     packages: tuple[Package, ...]
