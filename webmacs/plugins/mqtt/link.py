@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FIRST_RETRY_S: Final = 0.2
+CUT_S: Final = 1.0
 MAX_INCOMING: Final = 10_000  # messages that came while the loop was busy; more are dropped, and logged
 REFUSED: Final = 128  # MQTT 3.1.1, 3.9.3: the broker does not let the topic be subscribed to
 
@@ -35,7 +36,7 @@ class Link:
         self._config, self._topics, self._on_message = config, sorted(topics), on_message
         self._client: Client | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._given_up: set[asyncio.Task[Client]] = set()
+        self._given_up = set[asyncio.Task[None]]()
         self.trouble = "not open"
 
     async def open(self) -> None:
@@ -105,11 +106,12 @@ class Link:
             # It connects in a thread, which cannot be cancelled: then it is let finish, and disconnected.
             await asyncio.shield(entering)
         except asyncio.CancelledError:
-            self._given_up.add(entering)
-            entering.add_done_callback(self._abandon)
+            given_up = asyncio.create_task(_let_finish(client, entering))
+            self._given_up.add(given_up)
+            given_up.add_done_callback(self._given_up.discard)
             raise
         except Exception as error:
-            client._client.disconnect()
+            await _cut(client)
             raise DeviceError(f"no connection to the broker at {self._config.where}: {error}") from error
         try:
             await self._subscribe(client)
@@ -156,10 +158,22 @@ class Link:
         with contextlib.suppress(MqttError):  # it has gone already, or says nothing any more
             await client.__aexit__(None, None, None)
 
-    def _abandon(self, entering: asyncio.Task[Client]) -> None:
-        self._given_up.discard(entering)
-        if not entering.cancelled() and entering.exception() is None:
-            entering.result()._client.disconnect()
+
+async def _let_finish(client: Client, entering: asyncio.Task[Client]) -> None:
+    await asyncio.wait([entering])
+    if not entering.cancelled() and entering.exception() is not None:
+        _log.debug("a connection that was given up has failed: %s", entering.exception())
+    await _cut(client)
+
+
+async def _cut(client: Client) -> None:
+    """Disconnect a client whose connecting did not end well: aiomqtt leaves that half open."""
+    paho = client._client
+    paho.disconnect()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CUT_S):
+            while paho.socket() is not None:  # noqa: ASYNC110 - nobody is told of it
+                await asyncio.sleep(CUT_S / 100)
 
 
 def _password(config: MqttConfig) -> str | None:
