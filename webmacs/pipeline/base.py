@@ -207,6 +207,8 @@ class Gate(Stage):
     kind = "gate"
     essential: ClassVar[bool] = False
     """Whether nobody knows what a message says where this gate has failed."""
+    computes: ClassVar[bool] = True
+    """Whether values may come out of it that did not go in; then each is looked at once more."""
 
     @abc.abstractmethod
     def process(self, batch: Batch) -> None:

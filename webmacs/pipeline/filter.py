@@ -14,6 +14,7 @@ class Filter(Gate):
     """Look up each item's event and experiment in the catalog; drop and count what is not linked."""
 
     essential = True
+    computes = False
 
     def process(self, batch: Batch) -> None:
         """See `Gate`. Never refuses a message: a batch of which nothing is left is acknowledged as such."""

@@ -59,6 +59,7 @@ class Validate(Gate):
     """
 
     essential = True
+    computes = False  # only finite numbers come out of it
 
     async def start(self, context: StageContext) -> None:
         """See `Stage`."""
