@@ -31,10 +31,11 @@ Prepare = Callable[[Storage, Plant], Awaitable[None]]
 
 
 class Server:
-    """A running server with 50 linked events and a running experiment."""
+    """A running server with 50 linked events and a running experiment; `started_s` after its start it listened."""
 
-    def __init__(self, port: int, plant: Plant, process: psutil.Process) -> None:
+    def __init__(self, port: int, plant: Plant, process: psutil.Process, started_s: float) -> None:
         self.port = port
+        self.started_s = started_s
         self.events = plant.linked
         self.operator_token = plant.tokens[Role.OPERATOR]
         self.viewer_token = plant.tokens[Role.VIEWER]
@@ -62,6 +63,13 @@ def running(
 
     """
     plant = asyncio.run(_furnish(url, directory, events, prepare))
+    with serving(url, directory, plant, more) as server:
+        yield server
+
+
+@contextmanager
+def serving(url: str, directory: Path, plant: Plant, more: str = "") -> Iterator[Server]:
+    """The same on a storage that is furnished already."""
     port = free_port()
     config, log = directory / "webmacs.toml", directory / "log"
     config.write_text(
@@ -69,6 +77,7 @@ def running(
         f"[auth]\nsecret_key = {json.dumps(secrets.token_urlsafe(48))}\n"
         f"[storage]\nurl = {json.dumps(url)}\n{more}"
     )
+    began = time.perf_counter()
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "webmacs", "serve", "--config", config],
@@ -78,7 +87,7 @@ def running(
         )
     try:
         wait_until_it_listens(port, process, log)
-        yield Server(port, plant, psutil.Process(process.pid))
+        yield Server(port, plant, psutil.Process(process.pid), time.perf_counter() - began)
     finally:
         process.terminate()
         try:
@@ -122,6 +131,6 @@ def wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the server did not start: {log.read_text()}") from None
-            time.sleep(0.05)
+            time.sleep(0.01)
         else:
             return

@@ -12,6 +12,8 @@ from webmacs.pipeline.base import Batch, Committed, Recorder, Stored
 from webmacs.pipeline.counts import Failures
 from webmacs.storage.base import Commit, Part
 
+_tuple = tuple.__new__  # what the class of a named tuple calls, without the call
+
 
 class Draft:
     """Batches recorded one after the other against one snapshot. Has no effect until it is committed."""
@@ -104,5 +106,8 @@ class Draft:
 
     def committed(self, first_id: int) -> Committed:
         """What the observers are told once it is stored."""
-        newest = {event_id: Datapoint(first_id + at, *self.readings[at]) for event_id, at in self._newest_at.items()}
-        return Committed(first_id, self.readings, newest)
+        readings = self.readings
+        newest = {
+            event_id: _tuple(Datapoint, (first_id + at, *readings[at])) for event_id, at in self._newest_at.items()
+        }
+        return Committed(first_id, readings, newest)
