@@ -51,10 +51,10 @@ mutants: $(VENV)/.mutants ## change the core in some 1,500 small ways: which doe
 	$(BIN)/mutmut run $(ARGS)
 	$(BIN)/mutmut results
 
-bench: $(VENV)/.test ## measure: rows a second through the socket into each storage, beside the bare database
+bench: $(VENV)/.test ## measure everything beside its limit, some 20 minutes (ARGS="--part fan-out"): docs/performance.md
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-quick: $(VENV)/.test ## the same in a minute, less exact
+bench-quick: $(VENV)/.test ## the same in small: under a minute
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
 pyz: dist/webmacs.pyz ## one executable file, for machines with this Python and this kind of processor

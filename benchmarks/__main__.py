@@ -1,112 +1,89 @@
-"""`python -m benchmarks`, which is `make bench`: measure everything, show it, keep it as JSON."""
+"""`python -m benchmarks`, which is `make bench`: measure everything, show it, keep it as JSON with a plot."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
 
-from benchmarks import report
-from benchmarks.cases import Delay, Sample, all_cases, measure, measure_delay, quick_cases
-from benchmarks.limits import PostgresStore, SqliteStore, Store, opened
-from benchmarks.server import Server, running
+from benchmarks import mosquitto, report, sections
+from benchmarks.breadth import breadth
+from benchmarks.depth import depth
+from benchmarks.installed import STORAGES, installed, postgres
+from benchmarks.run import Run
 
-STORAGES = ("sqlite", "postgresql")
+PARTS: Final[dict[str, Callable[[Run], None]]] = {
+    "latency": sections.latency,
+    "fan-out": sections.fan_out,
+    "breadth": breadth,
+    "depth": depth,
+}
+NAMES: Final = ("ingest", *PARTS)
+READINGS: Final = 2_000_000
+QUICK_READINGS: Final = 50_000
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Fewer cases, each once: under a minute.")
+@click.option("--quick", is_flag=True, help="Everything in small, each once: under a minute.")
 @click.option("--repeat", type=click.IntRange(1), help="How often each case is measured. Default: 3; with --quick 1.")
-@click.option("--seconds", type=click.FloatRange(0.1), default=1.0, show_default=True, help="How long each case sends.")
+@click.option("--seconds", type=click.FloatRange(0.1), help="How long each case sends. Default: 1; with --quick 0.3.")
+@click.option(
+    "--readings", type=click.IntRange(1_000), help="That a full table has. Default: 2 million; quick: 50,000."
+)
 @click.option("--storage", type=click.Choice(STORAGES), multiple=True, help="Only this one. Default: both.")
-@click.option("--only", default="", help='Only cases whose name contains this, like "500 a message" or "latency".')
+@click.option("--part", type=click.Choice(NAMES), multiple=True, help="Only this one. Default: all.")
+@click.option("--only", default="", help='Of ingest, only cases whose name contains this, like "500 a message".')
+@click.option("--keep", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where else to keep it.")
 @click.option("--postgres-url", help="A PostgreSQL whose databases may be made and dropped. Default: one is started.")
 def main(
-    quick: bool, repeat: int | None, seconds: float, storage: tuple[str, ...], only: str, postgres_url: str | None
+    quick: bool,
+    repeat: int | None,
+    seconds: float | None,
+    readings: int | None,
+    storage: tuple[str, ...],
+    part: tuple[str, ...],
+    only: str,
+    keep: Path | None,
+    postgres_url: str | None,
 ) -> None:
-    """Measure ingest through the socket into each storage beside the storage's own limit, and latency."""
+    """Measure WebMACS, each figure beside its limit in the same run."""
     began = datetime.now(UTC)
-    console = Console(width=None if Console().is_terminal else 130)
-    repetitions = repeat or (1 if quick else 3)
-    cases = [case for case in (quick_cases() if quick else all_cases()) if only in str(case)]
-    latency = only in "latency"
+    console = Console(width=None if Console().is_terminal else 160)
     others_cpu_s, started = report.others_cpu_s(), time.monotonic()
+    storages = storage or STORAGES
     with ExitStack() as stack:
-        tested = [stack.enter_context(_under_test(name, postgres_url)) for name in storage or STORAGES]
-        findings = report.Findings(
-            {store.name: store.limit_name for store, _ in tested}, {store.name: store.version() for store, _ in tested}
+        base = postgres_url or (stack.enter_context(postgres()) if "postgresql" in storages else "")
+        run = Run(
+            console,
+            storages,
+            base,
+            [stack.enter_context(installed(name, base)) for name in storages],
+            repeat or (1 if quick else 3),
+            seconds or (0.3 if quick else 1.0),
+            readings or (QUICK_READINGS if quick else READINGS),
+            quick,
         )
-        progress = Progress(console, repetitions * len(tested) * (len(cases) + latency))
-        for repetition in range(repetitions):
-            for store, server in tested:
-                for number, case in enumerate(cases):
-                    sample = measure(case, store, server, seconds, f"{repetition}-{number}")
-                    findings.samples.setdefault((store.name, case), []).append(sample)
-                    progress.say(f"{store.name}, {case}", sample)
-                if latency:
-                    delay = measure_delay(store, server, 3 * seconds)
-                    findings.delays.setdefault(store.name, []).append(delay)
-                    progress.say(f"{store.name}, latency", delay)
-    findings.others_cores = (report.others_cpu_s() - others_cpu_s) / (time.monotonic() - started)
-    path = report.save(findings, began)
-    report.show(console, findings)
-    console.print(f"kept as {path}")
-
-
-class Progress:
-    """One line a measurement, on a terminal as in a log."""
-
-    def __init__(self, console: Console, total: int) -> None:
-        self._console, self._total = console, total
-        self._done = 0
-        self._began = time.monotonic()
-
-    def say(self, what: str, found: Sample | Delay) -> None:
-        """One more is done."""
-        self._done += 1
-        left_s = (time.monotonic() - self._began) / self._done * (self._total - self._done)
-        if isinstance(found, Sample):
-            result = f"{found.rows_per_s:>9,.0f} rows/s, {found.ratio:.2f} of its limit"
+        versions = {store.name: store.version() for store, _ in run.tested}
+        program = mosquitto.find_mosquitto()
+        if program is None:
+            run.say("fan-out has no limit beside it: mosquitto is not installed (Debian's package has that name)")
         else:
-            result = f"p50 {found.p50_ms:.2f} ms, p99 {found.p99_ms:.2f} ms"
-        left = f"{int(left_s) // 60}:{int(left_s) % 60:02} left"
-        self._console.print(f"{self._done:>3}/{self._total}  {left}  {what}: {result}", highlight=False)
-
-
-@contextmanager
-def _under_test(name: str, postgres_url: str | None) -> Iterator[tuple[Store, Server]]:
-    """A store with a server on it; everything is gone afterwards."""
-    directory = Path(tempfile.mkdtemp(prefix="webmacs-bench-"))
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, directory)
-        if name == "sqlite":
-            store = stack.enter_context(opened(SqliteStore(directory)))
-        else:
-            base = postgres_url or stack.enter_context(postgres())
-            store = stack.enter_context(opened(PostgresStore(base, directory)))
-        yield store, stack.enter_context(running(store.url, directory))
-
-
-@contextmanager
-def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL of one's own."""
-    with warnings.catch_warnings():  # the wheel that carries PostgreSQL asks for a directory that we do not use
-        warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
-        from tests.postgres import PostgresServer
-    # As somebody has it who stores much: its own default is for small machines with much else on them.
-    server = PostgresServer(shared_buffers="1GB", max_wal_size="4GB")
-    try:
-        yield server.url()
-    finally:
-        server.remove()
+            versions["Mosquitto"] = mosquitto.version(program)
+        if not part or "ingest" in part:
+            sections.ingest(run, only)
+        for name, measure in PARTS.items():
+            if name in part or not part:
+                measure(run)
+    others_cores = (report.others_cpu_s() - others_cpu_s) / (time.monotonic() - started)
+    report.show(console, run.book, others_cores)
+    paths = report.save(run.book, began, versions, others_cores, kept=keep)
+    console.print(f"kept as {' and '.join(str(path) for path in paths)}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import math
-import random
 import shutil
 import statistics
 import subprocess
@@ -30,21 +28,17 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import wire
-from benchmarks.__main__ import postgres
 from benchmarks.crowd import Crowd, Noticed, Part
+from benchmarks.installed import postgres
+from benchmarks.past import EVENTS, fill, roll_up, vacuum
 from benchmarks.server import Server, running
 from benchmarks.workers import Worker
-from tests.plant import Plant, now_us
-from webmacs.model import Reading, Write
-from webmacs.storage import records
-from webmacs.storage.base import Commit, Storage
-from webmacs.storage.rollups import Rollups
+from tests.plant import Plant
+from webmacs.storage.base import Storage
 
-EVENTS: Final = 20
-DAYS_US: Final = 10 * 86_400_000_000
-COMMIT_ROWS: Final = 8_000
 TIMEOUT_S: Final = 600.0
 MIB: Final = 2**20
+LOOKING: Final = "Looking back"
 API: Final = "/api/v1/datapoints"
 PAUSE_S: Final = 0.2
 ALONE, ASKED, BURNT = BESIDE = ("alone", "while ten days are asked for", "while a process computes as long")
@@ -104,15 +98,13 @@ def _measure(
 
     async def prepare(storage: Storage, plant: Plant) -> None:
         began = time.perf_counter()
-        await _fill(console, name, storage, plant, readings)
+        await fill(storage, plant, readings, lambda text: console.print(f"{name}: {text}"))
         found.stored_s = time.perf_counter() - began
         began = time.perf_counter()
-        rollups = Rollups(storage)
-        while await rollups.advance(now_us()):
-            continue
+        await roll_up(storage)
         found.rolled_s = time.perf_counter() - began
         if name == "postgresql":
-            _vacuum(url)
+            vacuum(url)
         console.print(f"{name}: stored in {found.stored_s:.0f} s, rolled up in {found.rolled_s:.0f} s")
 
     with running(url, directory, events=EVENTS + 1, prepare=prepare) as server:
@@ -129,64 +121,26 @@ def _measure(
             "page 100,000": (f"{API}?page=100000&page_size=100", None, 5),
         }
         for what, (path, body, times) in questions.items():
-            found.delays[what] = [_ask(server, path, body) for _ in range(times)]
+            found.delays[what] = [ask(server, path, body) for _ in range(times)]
             console.print(f"{name}: {what}: {statistics.median(found.delays[what]):.1f} ms")
         _export(server, found)
         console.print(f"{name}: exported {found.export_bytes / MIB:.0f} MiB in {found.export_s:.0f} s")
         for repetition in range(repeat):
             for beside in BESIDE if repetition % 2 == 0 else reversed(BESIDE):
+                looked: list[float] = []
                 with ExitStack() as meanwhile:
                     if beside == ASKED:
-                        meanwhile.enter_context(_asking(server, everything, found))
+                        looked = meanwhile.enter_context(asking(server, everything))
                     elif beside == BURNT:
-                        meanwhile.enter_context(_burning(statistics.median(found.delays["ten days, 20 events"]) / 1000))
-                    delays = _acknowledged(server, asked, history, seconds, f"{repetition}-{BESIDE.index(beside)}")
+                        meanwhile.enter_context(burning(statistics.median(found.delays["ten days, 20 events"]) / 1000))
+                    delays = acknowledged(server, asked, history, seconds, f"{repetition}-{BESIDE.index(beside)}")
+                found.asked += len(looked)
                 found.acknowledged[beside].append(delays)
                 console.print(
                     f"{name}: acknowledgements {beside}:"
-                    f" p50 {_percentile(delays, 50):.2f} ms, p99 {_percentile(delays, 99):.2f} ms"
+                    f" p50 {percentile(delays, 50):.2f} ms, p99 {percentile(delays, 99):.2f} ms"
                 )
     return found
-
-
-def _vacuum(url: str) -> None:
-    """What autovacuum does in the minutes after so much has been stored."""
-    connection = psycopg2.connect(url)
-    connection.autocommit = True
-    connection.cursor().execute("VACUUM ANALYZE")
-    connection.close()
-
-
-async def _fill(console: Console, name: str, storage: Storage, plant: Plant, readings: int) -> None:
-    """Evenly over the ten days before now, in one experiment that began with them."""
-    begin_us = now_us() - DAYS_US
-    await storage.write(Write("UPDATE experiments SET started_us = :begin_us", ({"begin_us": begin_us},)))
-    snapshot = await records.snapshot(storage, now_us())
-    events = [snapshot.events[public_id] for public_id in plant.linked[:EVENTS]]
-    (experiment,) = snapshot.experiments
-    step_us = DAYS_US // (readings // EVENTS)
-    chance = random.Random(1)
-    said = time.monotonic()
-    rows: list[Reading] = []
-    seq = stored = 0
-
-    async def commit() -> None:
-        nonlocal seq, stored
-        seq += 1
-        await storage.append(Commit(seq, await storage.reserve(len(rows)), rows))
-        stored += len(rows)
-        rows.clear()
-
-    for number in range(readings // EVENTS):
-        time_us = begin_us + number * step_us
-        wave = 50 * math.sin(number / 5_000)
-        rows += [Reading(event, time_us + n, wave + chance.random(), experiment) for n, event in enumerate(events)]
-        if len(rows) >= COMMIT_ROWS:
-            await commit()
-        if time.monotonic() > said + 10:
-            said = time.monotonic()
-            console.print(f"{name}: {stored / 1e6:.1f} million readings stored")
-    await commit()
 
 
 def _request(server: Server, path: str, body: object) -> http.client.HTTPResponse:
@@ -199,7 +153,8 @@ def _request(server: Server, path: str, body: object) -> http.client.HTTPRespons
     return response
 
 
-def _ask(server: Server, path: str, body: object) -> float:
+def ask(server: Server, path: str, body: object) -> float:
+    """Milliseconds until the whole answer is there."""
     began = time.perf_counter()
     _request(server, path, body).read()
     return (time.perf_counter() - began) * 1000
@@ -220,26 +175,26 @@ def _export(server: Server, found: Found) -> None:
 
 
 @contextmanager
-def _asking(server: Server, body: object, found: Found) -> Iterator[None]:
-    """Ten days of all events, again and again, as a wall of charts does: the next a moment after the last."""
+def asking(server: Server, body: object) -> Iterator[list[float]]:
+    """A series again and again, as a wall of charts does: the next a moment after the last; what each took."""
     over = threading.Event()
+    took: list[float] = []
 
-    def ask() -> None:
+    def look() -> None:
         while not over.wait(PAUSE_S):
-            _ask(server, f"{API}/series", body)
-            found.asked += 1
+            took.append(ask(server, f"{API}/series", body))
 
     with ThreadPoolExecutor(1) as threads:
-        asking = threads.submit(ask)
+        looking = threads.submit(look)
         try:
-            yield
+            yield took
         finally:
             over.set()
-            asking.result()
+            looking.result()
 
 
 @contextmanager
-def _burning(seconds: float) -> Iterator[None]:
+def burning(seconds: float) -> Iterator[None]:
     """What it costs on this machine that there is work beside, whatever work it is."""
     code = (
         "import time\nwhile True:\n"
@@ -253,7 +208,7 @@ def _burning(seconds: float) -> Iterator[None]:
             process.kill()
 
 
-def _acknowledged(server: Server, asked: str, events: list[str], seconds: float, name: str) -> list[float]:
+def acknowledged(server: Server, asked: str, events: list[str], seconds: float, name: str) -> list[float]:
     """Milliseconds from a reading's being sent to its acknowledgement, while others come in beside."""
 
     def worker(part: Part) -> Worker:
@@ -279,12 +234,13 @@ def _rows(found: Found, readings: int) -> Iterator[tuple[str, str]]:
     yield "export, readings/s", f"{readings / found.export_s:,.0f}"
     yield "memory before and during it, MiB", f"{found.memory_mib[0]:.0f}, {found.memory_mib[1]:.0f}"
     for beside in BESIDE:
-        p50, p99 = (statistics.median(_percentile(one, n) for one in found.acknowledged[beside]) for n in (50, 99))
+        p50, p99 = (statistics.median(percentile(one, n) for one in found.acknowledged[beside]) for n in (50, 99))
         yield f"acknowledgements {beside}, p50 and p99", f"{p50:.2f}, {p99:.2f}"
     yield "questions asked meanwhile", str(found.asked)
 
 
-def _percentile(values: Sequence[float], percent: int) -> float:
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Of values in any order."""
     return statistics.quantiles(values, n=100)[percent - 1]
 
 

@@ -1,4 +1,4 @@
-"""From a controller's send to a browser's receipt, the commit included, at light load.
+"""From a controller's send to a browser's receipt, the commit included.
 
 Sender and receiver are threads of one process, so there is one clock. Each value is sent once and tells which it is.
 """
@@ -22,7 +22,7 @@ PATIENCE_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Trickle:
-    """One reading a message, evenly spaced, of all events in turn.
+    """One reading a message, evenly spaced, of all events in turn, which the browser asks for.
 
     An event's turn must come less often than the broadcast's interval, or its readings wait for that.
     """
@@ -94,7 +94,7 @@ def main() -> None:
     """Run as a worker."""
     trickle = Trickle(**workers.job())
     controller = wire.connect(trickle.port, wire.TELEMETRY, trickle.operator_token)
-    browser = wire.connect(trickle.port, wire.STREAM, trickle.viewer_token)
+    browser = wire.connect(trickle.port, wire.STREAM, f"{trickle.viewer_token}&events={','.join(trickle.events)}")
     time.sleep(QUIET_S)
     browser.recv(64 * 1024)  # the confirmation
     workers.say_ready()

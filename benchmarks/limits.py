@@ -56,6 +56,14 @@ class Store(abc.ABC):
         """Rows/s when the rows that the server has stored are stored again, the fastest way known."""
 
     @abc.abstractmethod
+    def bytes(self) -> int:
+        """On disk, of the server's database; its log is not counted."""
+
+    @abc.abstractmethod
+    def plain_bytes(self) -> int:
+        """On disk, when the rows that the server has stored are in a plain table with one index (event_id, time)."""
+
+    @abc.abstractmethod
     def commit_ms(self) -> float:
         """The median of what one row costs that is committed alone, by the bare driver."""
 
@@ -95,6 +103,22 @@ class SqliteStore(Store):
         for start in range(0, len(rows), TRANSACTION_ROWS):
             self._store(rows[start : start + TRANSACTION_ROWS])
         return len(rows) / (time.perf_counter() - began)
+
+    def bytes(self) -> int:
+        """See `Store`."""
+        return int(self._query("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")[0][0])
+
+    def plain_bytes(self) -> int:
+        """See `Store`."""
+        file = self._file.with_name("plain.db")
+        with closing(sqlite3.connect(file, isolation_level=None)) as plain:
+            plain.execute("CREATE TABLE plain (event_id INTEGER, time INTEGER, value REAL, experiment_id INTEGER)")
+            plain.execute("CREATE INDEX plain_event_time ON plain (event_id, time)")
+            plain.execute("ATTACH ? AS server", (str(self._file),))
+            plain.execute(f"INSERT INTO plain SELECT {COLUMNS} FROM server.datapoints")
+        size = file.stat().st_size
+        file.unlink()
+        return size
 
     def commit_ms(self) -> float:
         """See `Store`."""
@@ -152,6 +176,19 @@ class PostgresStore(Store):
         if answer is None:
             raise RuntimeError(f"psql said {said!r}")
         return int(answer[1]) / float(answer[2]) * 1000
+
+    def bytes(self) -> int:
+        """See `Store`."""
+        sizes = _run(self.url, "SELECT pg_database_size(current_database()), pg_total_relation_size('plain')")[0]
+        return int(sizes[0] - sizes[1])
+
+    def plain_bytes(self) -> int:
+        """See `Store`."""
+        _run(self.url, "TRUNCATE plain")
+        _run(self.url, f"INSERT INTO plain SELECT {COLUMNS} FROM datapoints ORDER BY id")
+        size = int(_run(self.url, "SELECT pg_total_relation_size('plain')")[0][0])
+        _run(self.url, "TRUNCATE plain")
+        return size
 
     def commit_ms(self) -> float:
         """See `Store`."""

@@ -1,4 +1,4 @@
-"""The controllers: send as fast as the server reads, until the time is over, and wait for the last commit.
+"""The controllers: send as fast as the server reads, or so many rows a second, and wait for the last commit.
 
 Everything is made before the clock starts and sent in blocks of many frames, so that the generator takes little of
 the processor that it shares with the server. The last message of each controller has a `batch_id`: as order is kept,
@@ -32,7 +32,7 @@ REFUSED: Final = b'"error"'
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to send. `name` makes the batch ids unique among the loads of one server."""
+    """What to send. `name` makes the batch ids unique among the loads of one server; `rows_per_s` 0: all it takes."""
 
     port: int
     token: str
@@ -42,6 +42,7 @@ class Load:
     acknowledged: bool
     seconds: float
     name: str
+    rows_per_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,11 @@ class Controller:
         if load.acknowledged:
             frames = [wire.telemetry(next(repeated), f"{name}-{n}") for n in range(self._most)]
             self._blocks: Iterator[Block] = iter(_blocks(frames))
+        elif load.rows_per_s:
+            self._blocks = cycle([Block(wire.telemetry(body), 1) for body in bodies])
         else:
             self._blocks = cycle(_blocks([wire.telemetry(body) for body in bodies]))
+        self._pause_s = load.readings * load.controllers / load.rows_per_s if load.rows_per_s else 0.0
         self._last = Block(wire.telemetry(bodies[0], f"{name}-last"), 1)
         self._acknowledged = load.acknowledged
         self._window = max(1, WINDOW_ROWS // load.readings // load.controllers)
@@ -91,9 +95,13 @@ class Controller:
             TimeoutError: no acknowledgement comes.
 
         """
+        due = time.perf_counter()
         for block in self._blocks:
             if time.perf_counter() >= until or self.messages >= self._most:
                 break
+            if self._pause_s:
+                time.sleep(max(0.0, due - time.perf_counter()))
+                due += self._pause_s
             self._send(block)
             if self._acknowledged:
                 self._wait_for_window()

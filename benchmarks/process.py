@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import re
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -123,18 +122,13 @@ class Pinger:
     def _message(self) -> bytes:
         """The next one; the server's own pings are answered."""
         while True:
-            head = self._exactly(2)
-            size = head[1] if head[1] < 126 else int.from_bytes(self._exactly(2 if head[1] == 126 else 8), "big")
-            payload = self._exactly(size)
+            head = wire.exactly(self._link, 2)
+            size = (
+                head[1]
+                if head[1] < 126
+                else int.from_bytes(wire.exactly(self._link, 2 if head[1] == 126 else 8), "big")
+            )
+            payload = wire.exactly(self._link, size)
             if head[0] != 0x89:
                 return payload
             self._link.sendall(b"\x8a" + wire.client_frame(payload)[1:])
-
-    def _exactly(self, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            part = self._link.recv(size - len(data), socket.MSG_WAITALL)
-            if not part:
-                raise ConnectionError("the server has closed the connection of the one that pings")
-            data += part
-        return data

@@ -8,7 +8,6 @@ Then what it takes to read the configuration again, and for how long that keeps 
 from __future__ import annotations
 
 import asyncio
-import shutil
 import statistics
 import tempfile
 import time
@@ -25,9 +24,9 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.__main__ import STORAGES, postgres
 from benchmarks.crowd import Crowd, Noticed, Part
-from benchmarks.limits import PostgresStore, SqliteStore, Store, opened
+from benchmarks.installed import STORAGES, empty_store, postgres
+from benchmarks.limits import Store
 from benchmarks.load import Load
 from benchmarks.server import Server, running
 from benchmarks.workers import Worker
@@ -108,19 +107,17 @@ def main(seconds: float, repeat: int, storage: str, postgres_url: str | None) ->
 
 @contextmanager
 def _under_test(case: Case, base: str) -> Iterator[tuple[Store, Server]]:
-    directory = Path(tempfile.mkdtemp(prefix="webmacs-bench-"))
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, directory)
-        made = PostgresStore(base, directory) if base else SqliteStore(directory)
-        store = stack.enter_context(opened(made))
+    async def prepare(storage: Storage, plant: Plant) -> None:
+        await equip(storage, plant, case)
 
-        async def equip(storage: Storage, plant: Plant) -> None:
-            await _equip(storage, plant, case)
-
-        yield store, stack.enter_context(running(store.url, directory, 0, equip))
+    with (
+        empty_store("postgresql" if base else "sqlite", base) as (store, directory),
+        running(store.url, directory, 0, prepare) as server,
+    ):
+        yield store, server
 
 
-async def _equip(storage: Storage, plant: Plant, case: Case) -> None:
+async def equip(storage: Storage, plant: Plant, case: Case) -> None:
     """Events that are linked, and a rule on each: in a few large transactions, which one by one would be 20,000."""
     plant.linked = [str(uuid.uuid4()) for _ in range(case.events)]
     ((plugin,),) = await storage.fetch("SELECT max(id) FROM plugins")
@@ -221,7 +218,7 @@ async def _reloads(case: Case, directory: Path) -> tuple[list[float], list[float
     try:
         plant = Plant()
         plant.plugin = await plugins.add_plugin(storage, plugin_id="test", instance_name="Rig", now_us=now_us())
-        await _equip(storage, plant, case)
+        await equip(storage, plant, case)
         catalog = Catalog(lambda: records.snapshot(storage, now_us()))
         took, stood = [], []
         for _ in range(RELOADS):

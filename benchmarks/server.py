@@ -77,7 +77,7 @@ def running(
             start_new_session=True,  # as a service has it: Linux shares the processors between sessions
         )
     try:
-        _wait_until_it_listens(port, process, log)
+        wait_until_it_listens(port, process, log)
         yield Server(port, plant, psutil.Process(process.pid))
     finally:
         process.terminate()
@@ -108,7 +108,13 @@ def free_port() -> int:
         return port
 
 
-def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until one can connect.
+
+    Raises:
+        RuntimeError: it ends, or takes too long; with what it said.
+
+    """
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:

@@ -29,9 +29,9 @@ import psycopg2
 from rich.console import Console
 
 from benchmarks import standstill, wire
-from benchmarks.__main__ import STORAGES, postgres
 from benchmarks.field import Field, Harvest
 from benchmarks.findings import MB, Course, Minute, Soak, balance, quantile, save, sentence, show
+from benchmarks.installed import STORAGES, postgres
 from benchmarks.process import Look, Pinger, lag_quantile_ms, look, scrape
 from benchmarks.server import Server, free_port, running
 from benchmarks.strangers import NOBODY, WELL, Strangers

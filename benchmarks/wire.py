@@ -16,6 +16,7 @@ HOST: Final = "127.0.0.1"
 TELEMETRY: Final = "/ws/controller/telemetry"
 STREAM: Final = "/ws/datapoints/stream"
 TIMEOUT_S: Final = 60.0
+TEXT: Final = 0x81  # the first byte of a message that is one frame
 
 _MASK: Final = b"\x37\xfa\x21\x3d"
 _SHORT, _MEDIUM = 125, 0xFFFF
@@ -45,11 +46,27 @@ def connect(port: int, path: str, token: str) -> socket.socket:
     return link
 
 
+def exactly(link: socket.socket, size: int) -> bytes:
+    """So many bytes, in however many pieces they come.
+
+    Raises:
+        ConnectionError: the other side has ended the connection before.
+
+    """
+    data = bytearray()
+    while len(data) < size:
+        part = link.recv(size - len(data))
+        if not part:
+            raise ConnectionError(f"the connection was ended after {bytes(data)!r}")
+        data += part
+    return bytes(data)
+
+
 def client_frame(payload: bytes) -> bytes:
     """One final, masked text frame (RFC 6455, section 5.2). The mask is always the same: only its cost matters."""
     size = len(payload)
     if size <= _SHORT:
-        head = bytes((0x81, 0x80 | size))
+        head = bytes((TEXT, 0x80 | size))
     elif size <= _MEDIUM:
         head = b"\x81\xfe" + size.to_bytes(2, "big")
     else:
@@ -57,6 +74,18 @@ def client_frame(payload: bytes) -> bytes:
     mask = (_MASK * (size // 4 + 1))[:size]
     masked = int.from_bytes(payload, "big") ^ int.from_bytes(mask, "big")
     return head + _MASK + masked.to_bytes(size, "big")
+
+
+def server_frame_end(data: bytes, at: int) -> int | None:
+    """Where the unmasked frame ends that begins there, be it beyond the data; None while its length has not come."""
+    have = len(data) - at
+    size = data[at + 1] if have > 1 else None
+    if size is None or (size > _SHORT and have < (4 if size == 126 else 10)):
+        return None
+    if size <= _SHORT:
+        return at + 2 + size
+    head = 4 if size == 126 else 10
+    return at + head + int.from_bytes(data[at + 2 : at + head], "big")
 
 
 def bodies(events: Sequence[str], readings: int, count: int) -> list[bytes]:

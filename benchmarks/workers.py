@@ -48,7 +48,15 @@ class Worker:
 
     def result(self) -> dict[str, Any]:
         """Give the sign and wait for what comes of it."""
+        self.start()
+        return self.end()
+
+    def start(self) -> None:
+        """Give the sign."""
         self._say("")
+
+    def end(self) -> dict[str, Any]:
+        """Wait for what comes of it."""
         answer = self._hear()
         if not answer:
             raise RuntimeError(f"benchmarks.{self._module} failed; its error is above")

@@ -155,17 +155,22 @@ async def server(storage_url: str, tmp_path: Path) -> AsyncIterator[Server]:
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """For `localhost`, signed by itself; the key lies beside it."""
+    return self_signed(tmp_path)
+
+
+def self_signed(directory: Path) -> Path:
+    """A new certificate in that directory, `webmacs.crt`, with its key, `webmacs.key`."""
     openssl = require("openssl", "apt-get install openssl")
     subprocess.run(
         [
             *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
             *("-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
-            *("-keyout", tmp_path / "webmacs.key", "-out", tmp_path / "webmacs.crt"),
+            *("-keyout", directory / "webmacs.key", "-out", directory / "webmacs.crt"),
         ],
         check=True,
         capture_output=True,
     )
-    return tmp_path / "webmacs.crt"
+    return directory / "webmacs.crt"
 
 
 def _execute(url: str, statement: str) -> None:

@@ -52,6 +52,10 @@ def test_settings_cannot_be_changed() -> None:
         ("[server]\nheartbeat_s = nan", "server.heartbeat_s: Input should be a finite number"),
         ("[server]\nheartbeat_s = 0", "server.heartbeat_s: Input should be greater than 0"),
         ("[pipeline]\nqueue_rows = 0", "pipeline.queue_rows: Input should be greater than or equal to 1"),
+        (
+            "[pipeline]\ncommit_interval_ms = 2501",
+            "pipeline: commit_interval_ms (2501) is more than half of overload_timeout_s (5 s)",
+        ),
         ("[server]\ntls_key = 'k.pem'", "server: tls_cert and tls_key belong together: give both or neither"),
         ("[auth]\nsecret_key = 'short'", "auth: secret_key is shorter than 32 bytes"),
         (

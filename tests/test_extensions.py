@@ -245,15 +245,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 def test_plugins_are_found_with_the_packages_that_brought_them() -> None:
     found = find_plugins()
-    assert list(found.plugins) == ["revpi", "simulated", "system"]
-    assert found.packages == (Package("webmacs", __version__, ("revpi", "simulated", "system")),)
+    assert list(found.plugins) == ["modbus", "mqtt", "revpi", "simulated", "system"]
+    assert found.packages == (Package("webmacs", __version__, ("modbus", "mqtt", "revpi", "simulated", "system")),)
     assert found.plugins["system"].description.name == "System Monitor"
 
 
 def test_plugins_of_others_come_after_our_own(install: Callable[..., None]) -> None:
     install("a-tank", tank="plant_plugins:Tank")
     found = find_plugins()
-    assert list(found.plugins) == ["revpi", "simulated", "system", "tank"]
+    assert list(found.plugins) == ["modbus", "mqtt", "revpi", "simulated", "system", "tank"]
     assert found.packages[1:] == (Package("a-tank", "1.5", ("tank",)),)
     assert found.plugins["tank"].description.channels[0].channel_id == "level"
 
@@ -278,7 +278,7 @@ def test_a_plugin_that_is_broken_is_left_out_and_its_package_is_named(
     install("a-broken-one", **{plugin_id: where})
     install("b-tank", drum="plant_plugins:Tank", tank="plant_plugins:Tank")
     found = find_plugins()
-    assert set(found.plugins) >= {"revpi", "simulated", "system"}
+    assert set(found.plugins) >= {"modbus", "mqtt", "revpi", "simulated", "system"}
     assert found.plugins["tank"].description.name == "Tank"
     assert found.plugins["system"].description.name == "System Monitor"
     assert Package("a-broken-one", "1.5", (plugin_id,)) in found.packages

@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.virtual_time import SkippingLoop, virtual_time
+from webmacs.frames import Round, Update, encode, text_frame
 from webmacs.hub import (
     CONTROLLER,
     FRONTEND,
+    HELD_BYTES,
+    LONG_S,
     SWEEP_S,
     TOO_SLOW,
     TRY_AGAIN_LATER,
     Client,
     Hub,
-    Update,
-    encode,
-    text_frame,
 )
 from webmacs.metrics import Metrics
 from webmacs.model import Identity, Role, User
@@ -127,7 +127,7 @@ def test_a_message_is_compact_json_in_utf_8() -> None:
 
 def payload(of: Update, wanted: frozenset[str] | None = None) -> Any:
     frame = of.frame(wanted)
-    return frame if frame is None else json.loads(next(frames(frame)))
+    return json.loads(next(frames(frame))) if frame else None
 
 
 def test_an_update_has_all_keys_for_who_wants_all_and_some_for_who_wants_some() -> None:
@@ -144,10 +144,13 @@ def test_an_update_without_fragments_has_no_frame() -> None:
     assert payload(update()) is None
 
 
-def test_a_frame_is_made_once_for_all_who_want_the_same() -> None:
-    both = update(a=1, b=2)
-    for wanted in (None, frozenset("a")):
-        assert both.frame(wanted) is both.frame(None if wanted is None else frozenset("a"))
+def test_the_frames_of_a_round_are_made_once_for_all_who_want_the_same() -> None:
+    both = Round(update(a=1, b=2), update(b=3))
+    assert len(both.updates) == 2
+    for wanted in (None, frozenset("a"), frozenset("z")):
+        made = both.frames(wanted)
+        assert made is both.frames(None if wanted is None else frozenset(wanted))
+        assert made == both.updates[0].frame(wanted) + both.updates[1].frame(wanted)
 
 
 KEYS = st.sampled_from("abcd")
@@ -366,7 +369,6 @@ async def test_what_a_stuck_client_costs_is_bounded() -> None:
     assert stuck.unread <= MARK + 100  # the mark and one message
     assert stuck.client.waiting is not None
     assert len(stuck.client.waiting.fragments) == 50
-    assert len(stuck.client.waiting._frames) == 0
 
 
 @virtual_time
@@ -377,6 +379,103 @@ async def test_updates_that_have_to_wait_are_counted() -> None:
     for one in (large(0), update(a=1), update(a=2)):
         hub.broadcast(FRONTEND, one)
     assert metrics.counter("stream_coalesced", "").value == 2
+
+
+# -- pauses between rounds -------------------------------------------------------------------------------------------
+
+
+class Crowd:
+    """A hub for which writing takes time: so many seconds for each frame."""
+
+    def __init__(self, cost_s: float, peers: int = 2) -> None:
+        self._spent_s, self._cost_s = 0.0, cost_s
+        self.hub = Hub(DEADLINE_S, Metrics(), now=lambda: asyncio.get_running_loop().time() + self._spent_s)
+        self.peers = [Peer(self.hub) for _ in range(peers)]
+        for peer in self.peers:
+            peer.client.transport = self
+        self.written = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self._spent_s += self._cost_s
+        self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
+
+    def taken(self) -> list[Any]:
+        """The messages that came since this was asked."""
+        messages = [json.loads(payload) for payload in frames(bytes(self.written))]
+        self.written.clear()
+        return messages
+
+
+@virtual_time
+async def test_after_a_round_that_took_long_what_comes_goes_out_together_after_a_pause_as_long() -> None:
+    crowd = Crowd(cost_s=0.005)
+    crowd.hub.broadcast(FRONTEND, update(a=1))
+    assert crowd.taken() == [{"a": 1}] * 2
+    crowd.hub.broadcast(FRONTEND, update(a=2))
+    crowd.hub.broadcast(FRONTEND, update(b=3))
+    await asyncio.sleep(0.009)
+    assert crowd.taken() == []
+    await asyncio.sleep(0.002)
+    assert crowd.taken() == [{"a": 2, "b": 3}] * 2
+    await asyncio.sleep(0.011)
+    crowd.hub.broadcast(FRONTEND, update(a=4))
+    assert crowd.taken() == [{"a": 4}] * 2
+
+
+@virtual_time
+async def test_a_round_that_took_little_is_followed_by_no_pause() -> None:
+    crowd = Crowd(cost_s=LONG_S / 3)
+    for number in range(5):
+        crowd.hub.broadcast(FRONTEND, update(a=number))
+    assert crowd.taken() == [{"a": number} for number in range(5) for _ in range(2)]
+
+
+@virtual_time
+async def test_a_pause_ends_early_when_much_is_held() -> None:
+    crowd = Crowd(cost_s=1.0)
+    crowd.hub.broadcast(FRONTEND, update(a=1))
+    crowd.hub.broadcast(FRONTEND, large(2, HELD_BYTES // 2))
+    assert crowd.taken() == [{"a": 1}] * 2
+    crowd.hub.broadcast(FRONTEND, large(3, HELD_BYTES // 2))
+    assert crowd.taken() == [{"k": 2}, {"k": 3}] * 2
+
+
+@virtual_time
+async def test_of_a_round_a_client_gets_what_it_wants_and_nothing_if_that_is_none_of_it() -> None:
+    crowd = Crowd(cost_s=0.005, peers=1)
+    some, none = Peer(crowd.hub, wanted=frozenset("b")), Peer(crowd.hub, wanted=frozenset("z"))
+    for one in (update(a=1), update(a=2, b=3), update(a=4), update(b=5)):
+        crowd.hub.broadcast(FRONTEND, one)
+    crowd.hub.flush()
+    assert (some.messages, none.messages) == ([{"b": 3}, {"b": 5}], [])
+
+
+@virtual_time
+async def test_what_goes_out_together_is_one_message_unless_a_key_would_be_in_it_twice() -> None:
+    crowd = Crowd(cost_s=0.005, peers=1)
+    for one in (update(), update(a=1), update(b=2), update(c=3, b=4), update(a=5)):
+        crowd.hub.broadcast(FRONTEND, one)
+    crowd.hub.flush()
+    assert crowd.taken() == [{"a": 1}, {"b": 2}, {"a": 5, "b": 4, "c": 3}]
+
+
+@virtual_time
+async def test_nothing_overtakes_what_is_held_and_it_is_not_lost_at_the_end() -> None:
+    crowd = Crowd(cost_s=1.0, peers=1)
+    crowd.hub.broadcast(FRONTEND, update(a=1))
+    crowd.hub.broadcast(FRONTEND, update(a=2))
+    crowd.hub.broadcast(FRONTEND, {"n": 3})
+    crowd.hub.broadcast(FRONTEND, update(a=4))
+    crowd.hub.close_all(1001, "Server is stopping")
+    assert crowd.taken() == [{"a": 1}, {"a": 2}, {"n": 3}, {"a": 4}]
+    await asyncio.sleep(3)
+    assert crowd.taken() == []
 
 
 @virtual_time

@@ -197,7 +197,7 @@ async def test_the_observer_sleeps_for_a_minute_and_nobody_notices(site: Site) -
 
 async def test_the_plugin_is_there_beside_our_own_and_the_one_that_is_broken_is_not(site: Site) -> None:
     available = await site.get("plugins/available")
-    assert [plugin["id"] for plugin in available] == ["revpi", "simulated", "system", "scale"]
+    assert [plugin["id"] for plugin in available] == ["modbus", "mqtt", "revpi", "simulated", "system", "scale"]
     assert available[-1] == {
         "id": "scale",
         "name": "Laboratory Scale",
@@ -208,7 +208,7 @@ async def test_the_plugin_is_there_beside_our_own_and_the_one_that_is_broken_is_
     }
     packages = await site.get("plugins/packages")
     assert [(package["package_name"], package["plugin_ids"]) for package in packages] == [
-        ("webmacs", ["revpi", "simulated", "system"]),
+        ("webmacs", ["modbus", "mqtt", "revpi", "simulated", "system"]),
         ("webmacs-example-stages", ["scale", "unfinished"]),
     ]
 

@@ -151,7 +151,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     routes = Routes(app.router, auth, RequestLimit(settings.server, proxies, clock, metrics), catalog.changed)
     doorkeeper = Doorkeeper(auth, hub, proxies, settings.server)
     telemetry = Telemetry(doorkeeper, pipeline, agents, statuses, clock, settings.server)
-    stream = Stream(doorkeeper, catalog, latest)
+    stream = Stream(doorkeeper, hub, catalog, latest)
     routes.add_socket("/ws/controller/telemetry", telemetry.handle)
     routes.add_socket("/ws/datapoints/stream", stream.handle)
     logins = Logins(settings.auth, clock, metrics)
@@ -267,10 +267,6 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     await parts.dispatcher.start()
     yield
     await end(*tasks)
-    await parts.dispatcher.close(parts.settings.server.shutdown_timeout_s / 4)
-    with contextlib.suppress(TimeoutError):  # it is no loss, and a storage that is away must not hold up a stop
-        async with asyncio.timeout(parts.settings.server.shutdown_timeout_s / 4):
-            await parts.uses.store()
 
 
 async def _upkeep(parts: Parts) -> None:
@@ -290,9 +286,23 @@ async def _upkeep(parts: Parts) -> None:
 
 
 async def _say_goodbye(app: web.Application) -> None:
-    """Stopping: commit what waits, show it, then tell everyone at once. New connections are not accepted any more."""
+    """Stopping: commit what waits, show it, then tell everyone at once. New connections are not accepted any more.
+
+    While those that do not listen are waited for, deliveries come to their end, and what is noted of tokens is stored.
+    """
     parts = app[PARTS]
-    await parts.pipeline.close(parts.settings.server.shutdown_timeout_s / 2)
+    half_s = parts.settings.server.shutdown_timeout_s / 2
+    await parts.pipeline.close(half_s)
     parts.hub.close_all(WSCloseCode.GOING_AWAY, "Server is stopping")
-    while any(parts.hub.clients()):  # noqa: ASYNC110 - who leaves says nothing; each socket has its own deadline
+    await asyncio.gather(_seen_off(parts.hub), parts.dispatcher.close(half_s / 2), _store_uses(parts.uses, half_s))
+
+
+async def _seen_off(hub: Hub) -> None:
+    while any(hub.clients()):  # noqa: ASYNC110 - who leaves says nothing; each socket has its own deadline
         await asyncio.sleep(0.01)
+
+
+async def _store_uses(uses: Uses, timeout_s: float) -> None:
+    with contextlib.suppress(TimeoutError):  # it is no loss, and a storage that is away must not hold up a stop
+        async with asyncio.timeout(timeout_s):
+            await uses.store()

@@ -141,6 +141,7 @@ class PipelineSettings(Section):
     max_batch_size: Count = 500
     queue_rows: Count = 100_000
     commit_rows: Count = 8_000
+    commit_interval_ms: Annotated[int, Field(ge=0)] = 0
     overload_timeout_s: Positive = 5.0
     max_retry_delay_s: Positive = 2.0
     max_clock_skew_s: Positive = 300.0
@@ -149,6 +150,15 @@ class PipelineSettings(Section):
     observer_queue_rows: Count = 50_000
     observer_deadline_s: Positive = 5.0
     unlinked_ids: Count = 1_000
+
+    @model_validator(mode="after")
+    def _answers_come_in_time(self) -> PipelineSettings:
+        if self.commit_interval_ms / 1000 > self.overload_timeout_s / 2:
+            raise ValueError(
+                f"commit_interval_ms ({self.commit_interval_ms}) is more than half of overload_timeout_s"
+                f" ({self.overload_timeout_s:g} s): HTTP clients would be told that their batch is not stored"
+            )
+        return self
 
 
 class WebhookSettings(Section):

@@ -3,15 +3,19 @@
 A payload is encoded and framed once; the frame of a server is unmasked, so the same bytes serve every client
 (RFC 6455, section 5.1). They are written straight to each client's transport. No client can hold up another: what a
 slow one has not taken yet is bounded, and what it takes nothing of within the deadline costs it the connection.
+
+Most of what a message to a crowd costs is the kernel's, once for each client, whatever its length. So where that takes
+long, there is a pause as long, in which others have their turn; what is broadcast meanwhile goes out together after it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
+from webmacs.frames import Round, Update, encode, text_frame
 from webmacs.metrics import Metrics
 from webmacs.model import Identity, Role, Scope
 
@@ -21,8 +25,8 @@ FRONTEND: Final = "frontend"
 TRY_AGAIN_LATER: Final = 1013
 TOO_SLOW: Final = "Client too slow"
 SWEEP_S: Final = 0.05  # how often a slow client's buffer is looked at; runs only while there is one
-
-_SHORT, _MEDIUM = 125, 0xFFFF
+LONG_S: Final = 0.001  # a round of writing that takes less holds up nobody
+HELD_BYTES: Final = 256 * 1024  # of updates, until they are written without waiting for the pause to end
 
 
 class Transport(Protocol):
@@ -39,50 +43,6 @@ class Transport(Protocol):
     def is_closing(self) -> bool:
         """Whether the connection is closed, or a close frame has been sent, after which nothing may follow."""
         ...
-
-
-def text_frame(payload: bytes) -> bytes:
-    """One unmasked, final text frame (RFC 6455, section 5.2)."""
-    size = len(payload)
-    if size <= _SHORT:
-        return bytes((0x81, size)) + payload
-    if size <= _MEDIUM:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
-
-
-def encode(message: Mapping[str, object]) -> bytes:
-    """A message as compact JSON in UTF-8."""
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-class Update:
-    """A message made of one fragment of JSON per key, of which a client may want only some keys.
-
-    Two updates coalesce into one that holds the newest fragment of each key, which is what a slow client gets.
-    Frames are made at most once for each set of wanted keys, whoever shares it.
-    """
-
-    __slots__ = ("_frames", "fragments", "head", "tail")
-
-    def __init__(self, head: bytes, fragments: Mapping[str, bytes], tail: bytes) -> None:
-        self.head, self.fragments, self.tail = head, fragments, tail
-        self._frames: dict[frozenset[str] | None, bytes | None] = {}
-
-    def frame(self, wanted: frozenset[str] | None) -> bytes | None:
-        """The frame for a client that wants these keys (None: all); None when it holds nothing for that client."""
-        if wanted not in self._frames:
-            chosen = self.fragments.values() if wanted is None else self._chosen(wanted).values()
-            self._frames[wanted] = text_frame(self.head + b",".join(chosen) + self.tail) if chosen else None
-        return self._frames[wanted]
-
-    def onto(self, older: Update | None, wanted: frozenset[str] | None) -> Update:
-        """Itself laid over an older one that still waits, reduced to the wanted keys."""
-        fragments = self.fragments if wanted is None else self._chosen(wanted)
-        return Update(self.head, {**older.fragments, **fragments} if older else fragments, self.tail)
-
-    def _chosen(self, wanted: frozenset[str]) -> dict[str, bytes]:
-        return {key: self.fragments[key] for key in self.fragments.keys() & wanted}
 
 
 class Client:
@@ -154,16 +114,18 @@ class Client:
         if not self.transport.is_closing():
             self.transport.write(frame)
 
-    def offer(self, update: Update) -> bool:
-        """Write an update, or keep the newest of it for later; False: it waits."""
-        if self.transport.is_closing() or not self.listening:
+    def offer(self, updates: Round) -> bool:
+        """Write updates, or keep the newest of them for later; False: they wait."""
+        transport = self.transport
+        if not self.listening or transport.is_closing():
             return True
-        if self.waiting is None and self.transport.get_write_buffer_size() <= self.buffer_bytes:
-            frame = update.frame(self.wanted)
-            if frame is not None:
-                self.write(frame)
+        if self.waiting is None and transport.get_write_buffer_size() <= self.buffer_bytes:
+            frames = updates.frames(self.wanted)
+            if frames:
+                transport.write(frames)
             return True
-        self.waiting = update.onto(self.waiting, self.wanted)
+        for update in updates.updates:
+            self.waiting = update.onto(self.waiting, self.wanted)
         return False
 
     def want(self, wanted: frozenset[str]) -> None:
@@ -187,7 +149,7 @@ class Client:
         size = self.transport.get_write_buffer_size()
         if size <= self.buffer_bytes // 2:
             waiting, self.waiting = self.waiting, None
-            return waiting is None or self.offer(waiting)
+            return waiting is None or self.offer(Round(waiting))
         if size < self._low:
             self._low, self._progress_at = size, now
         elif now - self._progress_at >= deadline_s:
@@ -199,10 +161,15 @@ class Client:
 class Hub:
     """Who is connected, by group. All methods are synchronous and belong to the loop's thread."""
 
-    def __init__(self, deadline_s: float, metrics: Metrics) -> None:
+    def __init__(self, deadline_s: float, metrics: Metrics, now: Callable[[], float] = time.perf_counter) -> None:
+        """`now` tells how long writing takes; the loop's own time stands still meanwhile."""
         self._groups: dict[str, dict[Client, None]] = {CONTROLLER: {}, FRONTEND: {}}
+        self._held: dict[str, Round] = {group: Round() for group in self._groups}
         self._slow: dict[Client, None] = {}
         self._deadline_s = deadline_s
+        self._now = now
+        self._resumes_at = 0.0
+        self._pause: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._coalesced = metrics.counter("stream_coalesced", "Updates that had to wait for a client that reads slowly")
         for group, members in self._groups.items():
@@ -231,32 +198,55 @@ class Hub:
         return iter([client for members in self._groups.values() for client in members])
 
     def broadcast(self, group: str, payload: Mapping[str, object] | Update) -> None:
-        """Send to every member of a group that listens, at once.
+        """Send to every member of a group that listens: at once, or when the pause after the last round is over.
 
         An `Update` coalesces for those that are slow; any other message is sent as it is, and a client with too much
         unread is cut.
         """
         if not isinstance(payload, Update):
+            self.flush()
             for client in self.listeners(group):
                 client.send(payload)
             return
-        for client in list(self._groups[group]):
-            if not client.offer(payload):
-                self._wait_for(client)
+        held = self._held[group]
+        held.add(payload)
+        left_s = self._resumes_at - self._now()
+        if left_s <= 0 or held.size > HELD_BYTES:
+            self.flush()
+        elif self._pause is None:
+            self._pause = asyncio.get_running_loop().call_later(left_s, self.flush)
+
+    def flush(self) -> None:
+        """Write what is held. Whoever shows a client how everything is does this first, or that would come after it."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        began = self._now()
+        for group, held in self._held.items():
+            if held.updates:
+                self._held[group] = Round()
+                for client in list(self._groups[group]):
+                    if not client.offer(held):
+                        self._wait_for(client, len(held.updates))
+        took_s = (ended := self._now()) - began
+        if took_s >= LONG_S:
+            self._resumes_at = ended + took_s
 
     def offer(self, client: Client, update: Update) -> None:
-        """Send an update to one member alone, as `broadcast` would."""
-        if not client.offer(update):
+        """Send an update to one member alone, as `broadcast` would, behind what is held."""
+        self.flush()
+        if not client.offer(Round(update)):
             self._wait_for(client)
 
     def close_all(self, code: int, reason: str) -> None:
         """Tell every client, slow or not, that it is over; each owner sees to the deadline."""
+        self.flush()
         for client in self.clients():
             client.close(code, reason)
 
-    def _wait_for(self, client: Client) -> None:
-        """An update waits for a client: look at it again soon."""
-        self._coalesced.add()
+    def _wait_for(self, client: Client, updates: int = 1) -> None:
+        """So many updates wait for a client: look at it again soon."""
+        self._coalesced.add(updates)
         if client not in self._slow:
             self._slow[client] = None
             client.stall(asyncio.get_running_loop().time())

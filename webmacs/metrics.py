@@ -1,17 +1,12 @@
 """Counters: plain integers on the hot path, Prometheus text when somebody asks.
 
-A counter costs one addition; the exposition format is made by prometheus-client at the time of a scrape.
+A counter costs one addition; what makes the exposition format is not even imported before the first scrape.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from collections.abc import Callable, Sequence
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -45,46 +40,32 @@ class Histogram:
         self.total += value
 
 
-class Metrics(Collector):
-    """All counters, gauges and histograms of one process, by name and labels."""
+class Metrics:
+    """All counters, gauges and histograms of one process, by name with their descriptions; counters by labels, too."""
 
     def __init__(self) -> None:
-        self._counters: dict[str, tuple[str, dict[Labels, Counter]]] = {}
-        self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
-        self._histograms: dict[str, tuple[str, Histogram]] = {}
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
+        self.counters: dict[str, tuple[str, dict[Labels, Counter]]] = {}
+        self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}
+        self.histograms: dict[str, tuple[str, Histogram]] = {}
 
     def counter(self, name: str, description: str, **labels: str) -> Counter:
         """The counter of that name and those labels, made at the first call. Exposed as `webmacs_NAME_total`."""
-        series = self._counters.setdefault(name, (description, {}))[1]
+        series = self.counters.setdefault(name, (description, {}))[1]
         return series.setdefault(tuple(sorted(labels.items())), Counter())
 
     def gauge(self, name: str, description: str, read: Callable[[], float]) -> None:
         """A number that is read when somebody asks. Exposed as `webmacs_NAME`."""
-        self._gauges[name] = (description, read)
+        self.gauges[name] = (description, read)
 
     def histogram(self, name: str, description: str, bounds: Sequence[float]) -> Histogram:
         """The histogram of that name, made at the first call. `bounds` rise; what is above the last is counted, too.
 
         Exposed as `webmacs_NAME_bucket`, `webmacs_NAME_count` and `webmacs_NAME_sum`.
         """
-        return self._histograms.setdefault(name, (description, Histogram(bounds)))[1]
-
-    def collect(self) -> Iterable[Metric]:
-        """The interface of prometheus-client's registry."""
-        for name, (description, series) in self._counters.items():
-            family = CounterMetricFamily(f"webmacs_{name}", description, labels=[key for key, _ in next(iter(series))])
-            for labels, counter in series.items():
-                family.add_metric([value for _, value in labels], counter.value)
-            yield family
-        for name, (description, read) in self._gauges.items():
-            yield GaugeMetricFamily(f"webmacs_{name}", description, value=read())
-        for name, (description, histogram) in self._histograms.items():
-            bounds = (*map(str, histogram.bounds), "+Inf")
-            buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
-            yield HistogramMetricFamily(f"webmacs_{name}", description, buckets=buckets, sum_value=histogram.total)
+        return self.histograms.setdefault(name, (description, Histogram(bounds)))[1]
 
     def text(self) -> bytes:
         """The exposition format of Prometheus, version 0.0.4."""
-        return generate_latest(self._registry)
+        from webmacs.exposition import exposed
+
+        return exposed(self)

@@ -8,8 +8,9 @@ import aiohttp
 import pytest
 
 from tests.cli.pretender import Pretender, pretending
-from webmacs.cli.names import Label, Names, printable
+from webmacs.cli.names import Label, Names
 from webmacs.cli.point import Point, in_list
+from webmacs.cli.printable import printable
 from webmacs.errors import AuthError, NotFound
 
 

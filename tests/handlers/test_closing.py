@@ -33,8 +33,9 @@ from tests.wire import (
 from webmacs.catalog import Snapshot
 from webmacs.errors import StorageUnavailable
 from webmacs.extensions import load_storage
+from webmacs.frames import text_frame
 from webmacs.handlers import stream as stream_handler
-from webmacs.hub import CONTROLLER, FRONTEND, text_frame
+from webmacs.hub import CONTROLLER, FRONTEND
 from webmacs.model import Role, Write
 from webmacs.storage import accounts
 from webmacs.storage.base import Storage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -34,7 +35,7 @@ from webmacs.testing import ManualClock
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DASH = "\N{EN DASH}"
-KNOWN = "there are revpi, simulated, system"
+KNOWN = "there are modbus, mqtt, revpi, simulated, system"
 
 
 def path_of(instance: Mapping[str, Any]) -> str:
@@ -219,6 +220,22 @@ async def test_a_configuration_that_the_plugin_refuses_is_refused(shared: Server
     assert (await shown(shared, PLUGINS, instance["public_id"]))["config_json"] is None
 
 
+async def test_a_plugin_whose_channels_the_configuration_says_has_those(shared: Server) -> None:
+    reply = await rest(shared, "POST", PLUGINS.path, {"plugin_id": "modbus", "instance_name": fresh()})
+    assert (reply.status, reply.detail) == (422, "config_json: channels: Field required")
+    channels = [
+        {"channel_id": "level", "address": 4, "type": "float32", "min_value": 0, "max_value": 2, "unit": "m"},
+        {"channel_id": "pump", "table": "coil", "address": 1, "direction": "output"},
+    ]
+    instance = await made(
+        shared, PLUGINS, plugin_id="modbus", config_json=json.dumps({"host": "10.0.0.9", "channels": channels})
+    )
+    found = [(one["channel_id"], one["direction"], one["unit"]) for one in instance["channel_mappings"]]
+    assert found == [("level", "input", "m"), ("pump", "output", "bool")]
+    event = await event_of(shared, instance["channel_mappings"][0])
+    assert (event["unit"], event["min_value"], event["max_value"]) == ("m", 0.0, 2.0)
+
+
 async def test_a_renamed_instance_leaves_its_events_as_they_are(shared: Server) -> None:
     instance = await made(shared, PLUGINS)
     event = await event_of(shared, instance["channel_mappings"][0])
@@ -338,8 +355,10 @@ async def test_what_was_measured_outlasts_the_instance_and_other_events_go(serve
 async def test_the_plugins_that_are_installed(shared: Server) -> None:
     reply = await rest(shared, "GET", f"{PLUGINS.path}/available", role=Role.VIEWER)
     assert reply.status == 200
-    assert [set(plugin) for plugin in reply.body] == [{"id", "name", "version", "vendor", "description", "url"}] * 3
+    assert [set(plugin) for plugin in reply.body] == [{"id", "name", "version", "vendor", "description", "url"}] * 5
     assert [(plugin["id"], plugin["name"], plugin["version"], plugin["vendor"]) for plugin in reply.body] == [
+        ("modbus", "Modbus", "1.0.0", "WebMACS"),
+        ("mqtt", "MQTT", "1.0.0", "WebMACS"),
         ("revpi", "Revolution Pi", "0.1.0", "KUNBUS GmbH"),
         ("simulated", "Simulated Device", "0.2.0", "WebMACS"),
         ("system", "System Monitor", "0.1.0", "WebMACS"),
@@ -356,7 +375,7 @@ async def test_the_packages_they_came_with(shared: Server) -> None:
             "package_name": "webmacs",
             "version": __version__,
             "source": "bundled",
-            "plugin_ids": ["revpi", "simulated", "system"],
+            "plugin_ids": ["modbus", "mqtt", "revpi", "simulated", "system"],
             "file_size_bytes": None,
             "installed_on": None,
             "removable": False,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -23,8 +24,9 @@ from tests.plant import Server, now_us
 from tests.rawsocket import PING, PONG, RawSocket, frame
 from tests.wire import STREAM, acknowledged, connect, heard, history, points, until
 from webmacs import experiments
+from webmacs.frames import Update
 from webmacs.handlers.newest import EncodedNewest
-from webmacs.hub import CONTROLLER, FRONTEND, Update
+from webmacs.hub import CONTROLLER, FRONTEND
 from webmacs.model import Role, to_us
 from webmacs.pipeline.broadcast import StreamEncoder
 from webmacs.storage import plugins, records
@@ -389,6 +391,22 @@ async def test_what_is_broadcast_while_a_snapshot_is_made_is_not_sent_before_it(
     assert found == {server.plant.linked[0]: 3.0, server.plant.linked[1]: 2.0}
     change(4.0)
     assert [point["value"] for point in await points(stream)] == [4.0]
+
+
+async def test_what_the_hub_holds_back_does_not_come_after_a_snapshot_that_is_newer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await send(server, server.reading(1.0))
+    hub = server.parts.hub
+    monkeypatch.setattr(hub, "_resumes_at", time.perf_counter() + 3600)  # as after a round of writing without end
+    (older,) = server.parts.latest.all().values()
+    hub.broadcast(FRONTEND, StreamEncoder().update([older]))
+    await send(server, server.reading(2.0))
+    stream = await server.stream(query={"snapshot": "1"})
+    assert [point["value"] for point in await points(stream)] == [2.0]
+    monkeypatch.setattr(hub, "_resumes_at", 0.0)
+    await send(server, server.reading(3.0))
+    assert [point["value"] for point in await points(stream)] == [3.0]
 
 
 async def test_a_snapshot_has_only_the_events_chosen(server: Server) -> None:

@@ -16,7 +16,7 @@ from webmacs.errors import InvalidRows, StorageUnavailable
 from webmacs.hub import Hub
 from webmacs.latest import LatestValues
 from webmacs.metrics import Metrics
-from webmacs.model import BatchKey, BatchRecord, Event, Write
+from webmacs.model import BatchKey, BatchRecord, Event, Reading, Write
 from webmacs.pipeline.base import (
     Batch,
     Committed,
@@ -88,6 +88,9 @@ class MemoryStorage:
     @property
     def statements(self) -> list[str]:
         return [write.statement for commit in self.commits for write in commit.writes]
+
+    def prepare(self, readings: Sequence[Reading]) -> object | None:
+        return f"prepared {[reading.value for reading in readings]}" if len(readings) > 1 else None
 
     async def reserve(self, count: int) -> int:
         first_id = self._next_id

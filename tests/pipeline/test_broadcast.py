@@ -18,7 +18,8 @@ from pydantic import ValidationError
 
 from tests.pipeline.fakes import EVENTS, context
 from tests.virtual_time import virtual_time
-from webmacs.hub import FRONTEND, Client, Update
+from webmacs.frames import Update
+from webmacs.hub import FRONTEND, Client
 from webmacs.model import Datapoint, Experiment, Identity, Role, User, to_us
 from webmacs.pipeline.base import Committed
 from webmacs.pipeline.broadcast import Broadcast, BroadcastSettings, StreamEncoder

@@ -12,11 +12,12 @@ from webmacs.catalog import Snapshot
 from webmacs.errors import InvalidRows
 from webmacs.latest import LatestValues
 from webmacs.metrics import Metrics
-from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Write
+from webmacs.model import BatchKey, BatchRecord, Datapoint, Event, Reading, Write
 from webmacs.pipeline.base import Batch, Contribution, Recorder, StageSettings, Stored
 from webmacs.pipeline.counts import Failures
 from webmacs.pipeline.draft import Draft
 from webmacs.pipeline.persist import Persist
+from webmacs.storage.base import Part
 from webmacs.testing import ManualClock
 
 NOW_US = 1_000
@@ -94,6 +95,32 @@ def test_a_batch_with_an_identity_is_remembered_with_its_numbers() -> None:
     assert draft_of(batch(reading(0)), named).commit(1, 1).batches == [
         BatchRecord(BatchKey(7, "x"), "d", 1, 2, 3, 4, NOW_US)
     ]
+
+
+def test_what_was_prepared_comes_with_its_readings_and_the_others_in_between_go_together() -> None:
+    known, more, small, last, rest = (batch(reading(n), reading(n + 0.5)) for n in range(5))
+    known.prepared, last.prepared = "known", "last"
+    draft = draft_of(known, more, small, last, rest)
+    commit = draft.commit(1, 1)
+    assert [(part.prepared, [one.value for one in part.readings]) for part in commit.parts] == [
+        ("known", [0.0, 0.5]),
+        (None, [1.0, 1.5, 2.0, 2.5]),
+        ("last", [3.0, 3.5]),
+        (None, [4.0, 4.5]),
+    ]
+    assert [one for part in commit.parts for one in part.readings] == commit.readings
+
+
+def test_what_was_prepared_is_of_no_use_when_readings_have_gone_since() -> None:
+    gone = Event(99, "gone", "Gone", "V", "sensor", 0.0, 1.0)
+    judged = batch(reading(1.0), Reading(gone, NOW_US, 2.0, None))
+    judged.judged_by, judged.prepared = Snapshot(), "both"
+    assert draft_of(judged).commit(1, 1).parts == [Part([reading(1.0)])]
+
+
+def test_a_commit_of_nothing_that_was_prepared_is_one_part() -> None:
+    assert draft_of(batch(reading(1.0)), batch(reading(2.0))).commit(1, 1).parts == [Part([reading(1.0), reading(2.0)])]
+    assert draft_of(batch(batch_id="x")).commit(1, 1).parts == ()
 
 
 def test_each_batch_has_its_own_outcome() -> None:

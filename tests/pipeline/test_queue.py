@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.pipeline.fakes import EVENTS
 from tests.virtual_time import SkippingLoop, settle, virtual_time
+from webmacs.config import PipelineSettings
 from webmacs.errors import Overloaded, ShuttingDown
 from webmacs.model import Reading
 from webmacs.pipeline.base import Batch
@@ -24,8 +25,9 @@ def batch(rows: int = 1, batch_id: str | None = None, user_id: int = 1) -> Batch
     return Batch(None, user_id, 0, readings=[Reading(EVENTS["a"], 0, 0.0, None)] * rows, batch_id=batch_id)
 
 
-def new_queue(dropped: list[Batch] | None = None) -> RowQueue:
-    return RowQueue(LIMIT, TIMEOUT_S, ([] if dropped is None else dropped).append)
+def new_queue(dropped: list[Batch] | None = None, interval_ms: int = 0) -> RowQueue:
+    limits = PipelineSettings(queue_rows=LIMIT, overload_timeout_s=TIMEOUT_S, commit_interval_ms=interval_ms)
+    return RowQueue(limits, ([] if dropped is None else dropped).append)
 
 
 async def full_queue(dropped: list[Batch] | None = None) -> tuple[RowQueue, Batch]:
@@ -93,6 +95,101 @@ async def test_taking_waits_for_the_first_batch() -> None:
     one = batch()
     await queue.put(one)
     assert await taker == [one]
+
+
+# -- company ---------------------------------------------------------------------------------------------------------
+
+
+async def resting_queue() -> RowQueue:
+    """Something was taken just now, and its fate is decided."""
+    queue = new_queue(interval_ms=1000)
+    await queue.put(batch())
+    queue.done(await queue.take(LIMIT))
+    return queue
+
+
+@virtual_time
+async def test_what_comes_soon_after_the_last_time_is_taken_when_the_interval_is_over() -> None:
+    queue = await resting_queue()
+    taken = asyncio.create_task(queue.take(LIMIT))
+    batches = [batch(), batch(), batch()]
+    for one in batches:
+        await asyncio.sleep(0.3)
+        await queue.put(one)
+    assert await taken == batches
+    assert now() == pytest.approx(1.0)
+
+
+@virtual_time
+async def test_the_interval_begins_with_the_taking_and_not_with_its_end() -> None:
+    queue = new_queue(interval_ms=1000)
+    await queue.put(batch())
+    taken = await queue.take(LIMIT)
+    await asyncio.sleep(0.75)  # a commit that takes long
+    queue.done(taken)
+    await queue.put(batch())
+    await queue.take(LIMIT)
+    assert now() == pytest.approx(1.0)
+
+
+@virtual_time
+async def test_what_comes_after_the_interval_is_taken_at_once() -> None:
+    queue = await resting_queue()
+    taken = asyncio.create_task(queue.take(LIMIT))
+    await asyncio.sleep(7.0)
+    await queue.put(batch())
+    assert len(await taken) == 1
+    assert now() == pytest.approx(7.0)
+
+
+@virtual_time
+async def test_as_many_rows_as_are_taken_at_once_wait_for_no_company() -> None:
+    queue = await resting_queue()
+    taken = asyncio.create_task(queue.take(3))
+    await queue.put(batch(2))
+    await settle()
+    assert not taken.done()
+    await queue.put(batch(1))
+    assert len(await taken) == 2
+    assert now() == 0.0
+
+
+@virtual_time
+async def test_who_waits_for_room_does_not_wait_for_company() -> None:
+    queue = await resting_queue()
+    taken = asyncio.create_task(queue.take(100))
+    await queue.put(batch(LIMIT - 1))
+    await settle()
+    assert not taken.done()
+    sender = asyncio.create_task(queue.put(batch(2)))
+    queue.done(await taken)
+    await sender
+    assert now() == 0.0
+
+
+@virtual_time
+async def test_a_stop_does_not_wait_for_company() -> None:
+    queue = await resting_queue()
+    taken = asyncio.create_task(queue.take(LIMIT))
+    await queue.put(batch())
+    await settle()
+    queue.close()
+    assert len(await taken) == 1
+    assert await queue.take(LIMIT) == []
+    assert now() == 0.0
+
+
+@virtual_time
+async def test_taking_goes_on_when_what_waited_for_company_is_withdrawn() -> None:
+    queue, one, other = await resting_queue(), batch(), batch()
+    taken = asyncio.create_task(queue.take(LIMIT))
+    await queue.put(one)
+    await settle()
+    assert queue.withdraw(one)
+    await asyncio.sleep(5.0)
+    assert not taken.done()
+    await queue.put(other)
+    assert await taken == [other]
 
 
 # -- room ------------------------------------------------------------------------------------------------------------

@@ -77,6 +77,52 @@ async def test_a_merged_commit_holds_no_more_rows_than_allowed_and_batches_stay_
     assert [len(commit.readings) for commit in rig.storage.commits] == [4, 4, 4]
 
 
+@pytest.mark.parametrize(("interval_ms", "commits"), [(0, 20), (250, 5), (1000, 2)])
+@virtual_time
+async def test_between_the_beginnings_of_two_commits_is_the_interval_that_is_set(
+    interval_ms: int, commits: int
+) -> None:
+    async with Rig(commit_interval_ms=interval_ms) as rig:
+        for number in range(20):
+            await rig.send(("a", number))
+            await asyncio.sleep(0.06)
+        assert len(rig.storage.commits) == commits
+    assert [value for _, value in rig.storage.rows] == list(range(20))
+
+
+@virtual_time
+async def test_who_waits_for_the_interval_is_told_after_the_commit() -> None:
+    heard = Heard()
+    async with Rig(heard, commit_interval_ms=1000) as rig:
+        await rig.ask(("a", 1))
+        waiting = await rig.send(("a", 2))
+        await asyncio.sleep(0.99)
+        assert (rig.answers_to(waiting), heard.values, len(rig.storage.commits)) == ([], [1.0], 1)
+        await rig.answer(waiting)
+        await settle()
+        assert rig.context.clock.monotonic() == pytest.approx(1.0)
+        assert heard.values == [1.0, 2.0]
+
+
+@virtual_time
+async def test_commits_that_are_full_follow_each_other_without_the_interval() -> None:
+    async with Rig(commit_interval_ms=1000, commit_rows=5) as rig:
+        for number in range(13):
+            await rig.send(("a", number))
+        await settle()
+        assert [len(commit.readings) for commit in rig.storage.commits] == [5, 5]
+        await asyncio.sleep(1.0)
+        assert [len(commit.readings) for commit in rig.storage.commits] == [5, 5, 3]
+
+
+@virtual_time
+async def test_a_stop_commits_at_once_what_waits_for_the_interval() -> None:
+    async with Rig(commit_interval_ms=1000) as rig:
+        await rig.ask(("a", 1))
+        waiting = await rig.send(("a", 2))
+    assert (rig.answers_to(waiting), rig.context.clock.monotonic()) == ([stored(1)], 0.0)
+
+
 @virtual_time
 async def test_commits_are_numbered_one_by_one_and_ids_follow_each_other() -> None:
     async with Rig(commit_rows=1) as rig:

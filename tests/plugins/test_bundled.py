@@ -16,15 +16,17 @@ def shape(plugin: PluginDescription) -> tuple[str, ...]:
     return (plugin.name, plugin.version, plugin.vendor)
 
 
-def test_three_plugins_come_with_it() -> None:
+def test_five_plugins_come_with_it() -> None:
     assert {plugin_id: shape(plugin) for plugin_id, plugin in PLUGINS.items()} == {
         "simulated": ("Simulated Device", "0.2.0", "WebMACS"),
         "system": ("System Monitor", "0.1.0", "WebMACS"),
         "revpi": ("Revolution Pi", "0.1.0", "KUNBUS GmbH"),
+        "modbus": ("Modbus", "1.0.0", "WebMACS"),
+        "mqtt": ("MQTT", "1.0.0", "WebMACS"),
     }
 
 
-@pytest.mark.parametrize("plugin_id", ["simulated", "system", "revpi"])
+@pytest.mark.parametrize("plugin_id", ["simulated", "system", "revpi", "modbus", "mqtt"])
 def test_each_goes_by_the_id_it_is_installed_under_and_says_what_it_is(plugin_id: str) -> None:
     assert PLUGINS[plugin_id].id == plugin_id
     assert PLUGINS[plugin_id].description

@@ -110,7 +110,7 @@ async def test_a_plugin_that_only_describes_its_device_says_so_when_it_is_asked(
 IMPORTS = """
 import sys
 from webmacs.extensions import find_plugins
-assert set(find_plugins().plugins) >= {"revpi", "simulated", "system"}
+assert set(find_plugins().plugins) >= {"modbus", "mqtt", "revpi", "simulated", "system"}
 print(sorted({"pymodbus", "aiomqtt", "paho", "psutil", "serial", "pytest"} & set(sys.modules)))
 """
 

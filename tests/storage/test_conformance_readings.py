@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import count
@@ -23,8 +24,8 @@ from tests.storage.rows import (
     snapshot,
     values,
 )
-from webmacs.model import to_us
-from webmacs.storage.base import Commit, Storage
+from webmacs.model import Experiment, to_us
+from webmacs.storage.base import Commit, Part, Storage
 
 SEQS = count(1)
 
@@ -51,6 +52,36 @@ async def test_of_readings_of_the_same_time_the_latest_has_the_greatest_id_which
     assert [point.value for point in await storage.history(now, event.id, limit=10)] == [1.0, 2.0]
 
 
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 60), st.sampled_from([0, 61 * SECOND, -DAY]), st.integers(0, 2), st.booleans()),
+        min_size=1,
+        max_size=5,
+    )
+)
+async def test_what_was_prepared_is_stored_as_what_was_not(
+    storage: Storage, parts: Sequence[tuple[int, int, int, bool]]
+) -> None:
+    event = await new_event(storage, f"Sensor {next(SEQS)}")
+    runs = [None, *[Experiment(900 + n, f"run {n}", f"Run {n}", T0, None) for n in range(2)]]
+    given_parts, numbers = [], count()
+    for size, offset_us, run, prepared in parts:
+        some = [reading(float(n := next(numbers)), event, T0 + offset_us + n, runs[run]) for _ in range(size)]
+        given_parts.append(Part(some, storage.prepare(some) if prepared else None))
+    readings = [one for part in given_parts for one in part.readings]
+    first_id = await storage.reserve(len(readings))
+    await storage.append(Commit(next(SEQS), first_id, readings, prepared=given_parts))
+    stored = await storage.fetch(
+        f"SELECT id, {storage.dialect.time_us}, value, experiment_id FROM datapoints"
+        " WHERE event_id = :event ORDER BY id",
+        event=event.id,
+    )
+    assert stored == [
+        (first_id + n, one.time_us, one.value, one.experiment and one.experiment.id) for n, one in enumerate(readings)
+    ]
+
+
 async def test_a_late_reading_does_not_become_the_latest(storage: Storage) -> None:
     event = await new_event(storage)
     now = await snapshot(storage)
@@ -68,6 +99,19 @@ async def test_the_latest_is_found_among_readings_in_partitions_and_outside(stor
     await storage.append(await commit(storage, 1, [reading(float(n), event, at) for n, at in enumerate(times)]))
     await storage.append(await commit(storage, 2, [reading(float(n), other, at) for n, at in enumerate(times[:3])]))
     assert {point.event: point.value for point in await storage.latest(now)} == {event: 3.0, other: 2.0}
+
+
+async def test_the_latest_is_found_of_events_that_have_been_silent_for_years(storage: Storage) -> None:
+    busy, silent, ahead = [await new_event(storage, name) for name in ("a", "b", "c")]
+    now, now_us = await snapshot(storage), time.time_ns() // 1000
+    for ago in (900, 30, 0):
+        await storage.make_room(now_us - ago * DAY)
+    readings = [reading(float(ago), busy, now_us - ago * DAY) for ago in (900, 30, 1, 0)]
+    readings += [reading(float(ago), silent, now_us - ago * DAY) for ago in (1_000, 899, 31)]
+    readings += [reading(float(ago), ahead, now_us - ago * DAY) for ago in (31, -900)]
+    await storage.append(await commit(storage, 1, readings))
+    found = {point.event: point.value for point in await storage.latest(now)}
+    assert found == {busy: 0.0, silent: 31.0, ahead: -900.0}
 
 
 async def test_pages_of_a_long_history_join_without_gap_or_repetition(storage: Storage) -> None:

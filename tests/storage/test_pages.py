@@ -45,8 +45,9 @@ async def test_the_first_pages_of_a_busy_minute_do_not_read_all_of_it(
     fetch = storage.fetch
 
     async def watching(statement: str, **values: Any) -> Sequence[Row]:
-        if "from_us" in values:
+        if "offset" in values:
             looked.append(NOW_US - values["from_us"])
+        assert values.get("most", 0) <= READINGS / 2  # more are not even counted
         return await fetch(statement, **values)
 
     monkeypatch.setattr(storage, "fetch", watching)
@@ -55,6 +56,27 @@ async def test_the_first_pages_of_a_busy_minute_do_not_read_all_of_it(
     looked.clear()
     assert await paged(storage, 500, 100) == ids[500:600]
     assert max(looked) <= 20 * SECOND
+
+
+async def test_in_a_quiet_minute_nobody_looks_twice(
+    storage: Storage, ids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look goes down the index once for every event, of which there may be thousands."""
+    looked: list[str] = []
+    fetch = storage.fetch
+
+    async def watching(statement: str, **values: Any) -> Sequence[Row]:
+        if "most" in values:
+            looked.append(statement)
+        return await fetch(statement, **values)
+
+    now = await snapshot(storage)
+    monkeypatch.setattr(storage, "fetch", watching)
+    for later_us in (50 * SECOND, 59 * SECOND + 800_000, 70 * SECOND):  # a thousand in the last minute, twenty, none
+        looked.clear()
+        found = await history.page(storage, now, NOW_US + later_us, offset=250, limit=25)
+        assert [one.id for one in found] == ids[250:275]
+        assert len(looked) == 1
 
 
 async def test_a_page_that_begins_with_a_clock_that_is_ahead_goes_on_with_the_busy_minute(

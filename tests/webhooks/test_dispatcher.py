@@ -24,6 +24,7 @@ from webmacs.webhooks import dispatcher as module
 from webmacs.webhooks import ledger
 
 DELIVERED, PENDING = DeliveryStatus.DELIVERED, DeliveryStatus.PENDING
+AGENDAS = "AS waiting"  # in the statement by which the dispatcher finds out what is due, and in no other
 
 
 # -- receivers beside each other -------------------------------------------------------------------------------------

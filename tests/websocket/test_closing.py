@@ -11,7 +11,7 @@ from tests.plant import Server
 from tests.rawsocket import BINARY, CLOSE, PING, TEXT, RawSocket, frame
 from tests.websocket.peer import HARMLESS, NO_TEXT, PROTOCOL_ERROR, ends, let_in
 from tests.wire import SOCKETS, STREAM, TELEMETRY, acknowledged, until
-from webmacs.hub import text_frame
+from webmacs.frames import text_frame
 from webmacs.model import Role
 
 pytestmark = [

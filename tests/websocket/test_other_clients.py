@@ -19,7 +19,8 @@ from tests.plant import Server, furnished_server
 from tests.promises import LONG, Figure
 from tests.websocket.clients import LIBRARIES, Peer
 from tests.wire import STREAM, TELEMETRY
-from webmacs.hub import FRONTEND, Update
+from webmacs.frames import Update
+from webmacs.hub import FRONTEND
 from webmacs.model import Role
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.promise("W6")]

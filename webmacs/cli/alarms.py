@@ -10,7 +10,7 @@ from webmacs.catalog import Snapshot
 from webmacs.cli.checks import Finding, Grade
 from webmacs.cli.choice import short_id
 from webmacs.cli.listing import count
-from webmacs.cli.names import printable
+from webmacs.cli.printable import printable
 from webmacs.cli.receiver import doubt, named
 from webmacs.cli.setting import suggested
 from webmacs.config import Settings

@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 
 import click
 
-from webmacs.cli.names import SHORT_ID, printable
+from webmacs.cli.printable import SHORT_ID, printable
 from webmacs.errors import NotFound
 from webmacs.model import WebhookEvent
 

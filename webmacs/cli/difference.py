@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from webmacs.cli.listing import count
-from webmacs.cli.names import printable
+from webmacs.cli.printable import printable
 from webmacs.cli.receiver import short_url
 from webmacs.declaration.plan import Plan, Step, Verdict
 from webmacs.declaration.state import (

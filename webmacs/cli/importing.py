@@ -15,7 +15,7 @@ import click
 
 from webmacs.catalog import Snapshot
 from webmacs.cli.listing import count
-from webmacs.cli.names import printable
+from webmacs.cli.printable import printable
 from webmacs.cli.setting import config_option, opened_storage, plainly, runs, settings_from
 from webmacs.cli.work import Advance, progress, readings, stoppable
 from webmacs.clock import Clock, SystemClock

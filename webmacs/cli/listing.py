@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from webmacs.cli.names import printable
+from webmacs.cli.printable import printable
 from webmacs.model import Scalar, to_datetime
 
 if TYPE_CHECKING:

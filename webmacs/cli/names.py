@@ -12,6 +12,7 @@ import aiohttp
 
 from webmacs.cli.feed import fetched
 from webmacs.cli.point import Point
+from webmacs.cli.printable import SHORT_ID, printable
 from webmacs.errors import AuthError, NotFound
 
 EVENTS: Final = "/api/v1/events"
@@ -19,7 +20,6 @@ EXPERIMENTS: Final = "/api/v1/experiments"
 PAGE_SIZE: Final = 100
 MAX_PAGES: Final = 1000
 AGAIN_S: Final = 10.0
-SHORT_ID: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +98,6 @@ class Names:
             return iter(exact)
         part = text.casefold()
         return (public_id for public_id, label in self._events.items() if part in label.name.casefold())
-
-
-def printable(text: str) -> str:
-    """The text without what a terminal could take for an order, or a script for a separator."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 async def _labels(session: aiohttp.ClientSession, url: str, token: str) -> dict[str, Label]:

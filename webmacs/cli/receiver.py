@@ -12,7 +12,7 @@ from yarl import URL
 
 from webmacs.catalog import Snapshot
 from webmacs.cli.choice import Candidate, chosen, short_id
-from webmacs.cli.names import printable
+from webmacs.cli.printable import printable
 from webmacs.cli.setting import plainly
 from webmacs.config import WebhookSettings
 from webmacs.model import Webhook

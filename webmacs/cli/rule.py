@@ -12,7 +12,7 @@ from webmacs.cli.access import first_administrator
 from webmacs.cli.choice import Candidate, chosen, short_id, webhook_event
 from webmacs.cli.condition import Bounds, condition_options, given_condition
 from webmacs.cli.listing import Entry, ago, iso, lines_option, show
-from webmacs.cli.names import printable
+from webmacs.cli.printable import printable
 from webmacs.cli.setting import config_option, opened_storage, runs, settings_from, suggested
 from webmacs.clock import SystemClock
 from webmacs.errors import Conflict

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from webmacs.auth import api_token_digest, new_api_token
-from webmacs.cli.names import printable
+from webmacs.cli.printable import printable
 from webmacs.cli.setting import config_option, opened_storage, runs, settings_from
 from webmacs.clock import SystemClock
 from webmacs.errors import NotFound

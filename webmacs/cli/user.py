@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from webmacs.auth import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Passwords
-from webmacs.cli.names import printable
+from webmacs.cli.printable import printable
 from webmacs.cli.setting import config_option, opened_storage, runs, settings_from
 from webmacs.clock import SystemClock
 from webmacs.errors import Conflict

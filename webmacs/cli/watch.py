@@ -21,8 +21,9 @@ from click.core import ParameterSource
 from webmacs.cli import access
 from webmacs.cli.board import Board
 from webmacs.cli.feed import Feed, Mode, SignIn
-from webmacs.cli.names import Names, printable
+from webmacs.cli.names import Names
 from webmacs.cli.point import Point
+from webmacs.cli.printable import printable
 from webmacs.cli.setting import runs, settings_from, until_told_to_stop
 from webmacs.errors import WebmacsError
 from webmacs.tasks import end

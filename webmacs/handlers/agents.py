@@ -11,8 +11,9 @@ from webmacs import __version__
 from webmacs.catalog import Catalog, Snapshot
 from webmacs.clock import Clock
 from webmacs.config import Settings
+from webmacs.frames import Update, text_frame
 from webmacs.given import Given, NewestGiven
-from webmacs.hub import CONTROLLER, Client, Hub, Update, text_frame
+from webmacs.hub import CONTROLLER, Client, Hub
 from webmacs.model import Identity, Scope, to_datetime
 
 FEATURES: Final = ("ack", "setpoints", "status", "changes")

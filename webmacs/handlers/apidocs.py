@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import html
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from aiohttp import web
 
 from webmacs.handlers.http import Routes
 from webmacs.handlers.openapi import document
-from webmacs.handlers.resource import Call
+from webmacs.handlers.resource import Call, Endpoint
 
 STYLE: Final = """
 :root { color-scheme: light dark; --line: #8884; --dim: #888; --get: #2b7de9; --post: #2a9d5c; --put: #c98a13;
@@ -45,25 +46,38 @@ class DocumentRoutes:
     """The handlers of both."""
 
     def __init__(self) -> None:
-        self._json = b""
-        self._page = ""
+        self._endpoints: Sequence[Endpoint] = ()
+        self._made: tuple[bytes, str] | None = None
+        self._making = asyncio.Lock()
 
     def register(self, routes: Routes) -> None:
         """Add the routes, the last of all, open to everyone: they say what every installation says."""
         routes.add("GET", "/openapi.json", self.openapi, needs=None)
         routes.add("GET", "/docs", self.page, needs=None, media="text/html")
-        api = document(routes.endpoints)
-        self._json = json.dumps(api, ensure_ascii=False).encode()
-        self._page = "".join(_page(api))
+        self._endpoints = routes.endpoints
 
     async def openapi(self, _call: Call) -> web.Response:
         """The OpenAPI document."""
-        return web.Response(body=self._json, content_type="application/json")
+        body, _ = await self._documents()
+        return web.Response(body=body, content_type="application/json")
 
     async def page(self, _call: Call) -> web.Response:
         """The same for people."""
         headers = {"Content-Security-Policy": _POLICY}
-        return web.Response(text=self._page, content_type="text/html", charset="utf-8", headers=headers)
+        _, text = await self._documents()
+        return web.Response(text=text, content_type="text/html", charset="utf-8", headers=headers)
+
+    async def _documents(self) -> tuple[bytes, str]:
+        """Both. Made beside the loop when somebody first asks: most servers never need what it takes."""
+        async with self._making:
+            if self._made is None:
+                self._made = await asyncio.to_thread(_documents, self._endpoints)
+            return self._made
+
+
+def _documents(endpoints: Sequence[Endpoint]) -> tuple[bytes, str]:
+    api = document(endpoints)
+    return json.dumps(api, ensure_ascii=False).encode(), "".join(_page(api))
 
 
 def _page(api: dict[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from aiohttp import web
 from webmacs.catalog import Catalog
 from webmacs.handlers.newest import EncodedNewest
 from webmacs.handlers.sockets import Doorkeeper, Entrance, Socket
-from webmacs.hub import FRONTEND, Client
+from webmacs.hub import FRONTEND, Client, Hub
 from webmacs.latest import LatestValues
 from webmacs.model import Role, Scope
 from webmacs.pipeline.broadcast import StreamEncoder
@@ -23,8 +23,8 @@ ENTRANCE: Final = Entrance(FRONTEND, Role.VIEWER, Scope.READ, max_message_bytes=
 class Stream:
     """The handler of the socket."""
 
-    def __init__(self, doorkeeper: Doorkeeper, catalog: Catalog, latest: LatestValues) -> None:
-        self._doorkeeper, self._encoder = doorkeeper, StreamEncoder()
+    def __init__(self, doorkeeper: Doorkeeper, hub: Hub, catalog: Catalog, latest: LatestValues) -> None:
+        self._doorkeeper, self._hub, self._encoder = doorkeeper, hub, StreamEncoder()
         self._newest = EncodedNewest(catalog, latest, self._encoder.fragment)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -46,7 +46,8 @@ class Stream:
 
     async def _send_newest(self, client: Client) -> None:
         frame = self._encoder.message(await self._newest.fragments(client.wanted)).frame(None)
-        if frame is not None:
+        self._hub.flush()  # what is older than this must not come after it
+        if frame:
             client.write(frame)
         client.listening = True
 

@@ -37,9 +37,11 @@ class Item(NamedTuple):
     time_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A batch is committed. `duplicate`: it had been before, and these are the numbers of the first time."""
+class Stored(NamedTuple):
+    """A batch is committed. `duplicate`: it had been before, and these are the numbers of the first time.
+
+    (A tuple, as `Contribution` is: there is one for each message.)
+    """
 
     accepted: int
     invalid: int
@@ -108,6 +110,8 @@ class Batch:
     """For the recorders after persist: by event id, the last reading of this batch that is newer than any before it."""
     cost: int = 1
     """What it takes of the queue's bound, in rows: a batch of which nothing is left is not free. Set when queued."""
+    prepared: object | None = None
+    """What the storage has made of `readings` already, while it stored others. Set when queued."""
     settled: bool = False
 
     def keep_finite(self) -> None:
@@ -133,8 +137,7 @@ class Batch:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
+class Contribution(NamedTuple):
     """What one recorder adds to the transaction for one batch. The readings are persist's; all others add writes."""
 
     readings: Sequence[Reading] = ()
@@ -204,6 +207,8 @@ class Gate(Stage):
     kind = "gate"
     essential: ClassVar[bool] = False
     """Whether nobody knows what a message says where this gate has failed."""
+    computes: ClassVar[bool] = True
+    """Whether values may come out of it that did not go in; then each is looked at once more."""
 
     @abc.abstractmethod
     def process(self, batch: Batch) -> None:

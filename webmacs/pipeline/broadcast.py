@@ -10,7 +10,8 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from webmacs.hub import FRONTEND, Update
+from webmacs.frames import Update
+from webmacs.hub import FRONTEND
 from webmacs.model import Datapoint, to_datetime
 from webmacs.pipeline.base import Committed, Observer, StageContext, StageSettings
 from webmacs.pipeline.throttle import Throttle

@@ -10,7 +10,7 @@ from webmacs.latest import LatestValues
 from webmacs.model import BatchKey, BatchRecord, Datapoint, Reading, Write
 from webmacs.pipeline.base import Batch, Committed, Recorder, Stored
 from webmacs.pipeline.counts import Failures
-from webmacs.storage.base import Commit
+from webmacs.storage.base import Commit, Part
 
 
 class Draft:
@@ -22,6 +22,8 @@ class Draft:
         self._newest_at: dict[int, int] = {}  # where they stand in `readings`
         self._writes: list[Write] = []
         self._records: list[BatchRecord] = []
+        self._parts: list[Part] = []
+        self._begun = 0  # where in `readings` those begin that are in no part yet
         self.readings: list[Reading] = []
         self.outcomes: list[tuple[Batch, Stored]] = []
 
@@ -39,7 +41,12 @@ class Draft:
             self._writes.extend(contribution.writes)
         except Exception as error:
             raise InvalidRows(f"{persist.name}: {error!r}") from error
+        useful = batch.prepared is not None and readings is batch.readings  # persist has left them as they were
+        if useful:
+            self._close_part()
         self.readings.extend(readings)
+        if useful:
+            self._close_part(batch.prepared)
         for recorder in others:
             try:
                 contribution = recorder.record(batch, self._catalog)
@@ -63,13 +70,26 @@ class Draft:
                 self._writes.extend(tuple(recorder.conclude()))
 
     def _advance(self, readings: Sequence[Reading], received_us: int) -> dict[int, Reading]:
+        begin = len(self.readings)
+        if all(reading.time_us == received_us for reading in readings):  # timed by the server: the last one is newest
+            advanced = {reading.event.id: reading for reading in readings}
+            self._newest |= advanced
+            self._newest_at |= {reading.event.id: index for index, reading in enumerate(readings, begin)}
+            return advanced
         advanced = {}
-        for index, reading in enumerate(readings, len(self.readings)):
+        for index, reading in enumerate(readings, begin):
             if self._latest.advances(reading, received_us, self._newest):
                 event_id = reading.event.id
                 advanced[event_id] = self._newest[event_id] = reading
                 self._newest_at[event_id] = index
         return advanced
+
+    def _close_part(self, prepared: object | None = None) -> None:
+        """What has come since the last part is one; what was prepared is of those readings and no others."""
+        readings = self.readings[self._begun :]
+        if readings:
+            self._parts.append(Part(readings, prepared))
+        self._begun = len(self.readings)
 
     @property
     def empty(self) -> bool:
@@ -78,7 +98,9 @@ class Draft:
 
     def commit(self, seq: int, first_id: int) -> Commit:
         """What the storage is given."""
-        return Commit(seq, first_id, self.readings, self._records, self._writes)
+        if self._parts:
+            self._close_part()
+        return Commit(seq, first_id, self.readings, self._records, self._writes, self._parts)
 
     def committed(self, first_id: int) -> Committed:
         """What the observers are told once it is stored."""

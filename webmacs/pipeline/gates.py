@@ -17,6 +17,7 @@ class Gates:
 
     def __init__(self, gates: Sequence[Gate], counts: Counts, failures: Failures) -> None:
         self._gates, self._counts, self._failures = gates, counts, failures
+        self._compute = any(gate.computes for gate in gates)
 
     def judge(self, batch: Batch) -> None:
         """Let each gate change the batch.
@@ -37,4 +38,5 @@ class Gates:
                     self._failures.add(gate, "failed; the batch is refused, to be sent again")
                     raise Overloaded(FAULTY) from error
                 self._failures.add(gate, "failed; the batch goes on as it left it")
-        batch.keep_finite()
+        if self._compute:
+            batch.keep_finite()

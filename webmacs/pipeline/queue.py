@@ -1,12 +1,14 @@
-"""What waits to be committed: a queue bounded in rows, and what happens to senders when it is full."""
+"""What waits to be committed: a queue bounded in rows, how often it is emptied, and what happens when it is full."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
+from webmacs.config import PipelineSettings
 from webmacs.errors import Overloaded, ShuttingDown
 from webmacs.pipeline.base import Batch
 
@@ -20,16 +22,21 @@ class RowQueue:
     no room has come for `overload_timeout_s`, those that wait are refused, and so are all that come, at once, until
     there is room again: a sender that is not read for long would be dropped by its own heartbeats.
 
+    What comes within `commit_interval_ms` of the last time something was taken waits for company until that is over.
+
     `dropped` hears of every batch that came and that nobody will commit, whatever the reason, once.
     """
 
-    def __init__(self, limit: int, overload_timeout_s: float, dropped: Callable[[Batch], None]) -> None:
-        self._limit = limit
-        self._timeout_s = overload_timeout_s
+    def __init__(self, limits: PipelineSettings, dropped: Callable[[Batch], None]) -> None:
+        self._limit = limits.queue_rows
+        self._timeout_s = limits.overload_timeout_s
+        self._interval_s = limits.commit_interval_ms / 1000
+        self._due = -inf
         self._dropped = dropped
         self._batches: deque[Batch] = deque()
         self._waiting: dict[asyncio.Future[None], Batch] = {}
         self._taker: asyncio.Future[None] | None = None
+        self._wanted = 1
         self._overflow: asyncio.TimerHandle | None = None
         self._closed = False
         self.rows = 0
@@ -58,6 +65,7 @@ class RowQueue:
             self._overflow = asyncio.get_running_loop().call_later(self._timeout_s, self._give_up)
         turn = asyncio.get_running_loop().create_future()
         self._waiting[turn] = batch
+        self._wake()  # more company there cannot be
         try:
             await turn
         except asyncio.CancelledError:
@@ -71,13 +79,20 @@ class RowQueue:
     async def take(self, max_rows: int) -> list[Batch]:
         """All that waits, up to a number of rows (but at least one batch); empty when closed and drained.
 
+        Before the interval is over it comes back only with so many rows, for want of room, or when closed.
         Ends before a batch whose identity it holds already: that one must be judged after the first is stored.
         """
-        while not self._batches:
+        loop = asyncio.get_running_loop()
+        while not self._batches or self._expects_company(max_rows):
             if self._closed:
                 return []
-            self._taker = asyncio.get_running_loop().create_future()
+            self._wanted = max_rows if self._batches else 1
+            self._taker = loop.create_future()
+            alarm = loop.call_at(self._due, self._wake) if self._batches else None
             await self._taker
+            if alarm is not None:
+                alarm.cancel()
+        self._due = loop.time() + self._interval_s
         taken: list[Batch] = []
         identities = set[tuple[int, str]]()
         rows = 0
@@ -124,13 +139,19 @@ class RowQueue:
             self._dropped(batch)
         return left
 
+    def _expects_company(self, max_rows: int) -> bool:
+        if self._closed or self._waiting or self.rows >= max_rows:
+            return False
+        return asyncio.get_running_loop().time() < self._due
+
     def _fits(self, batch: Batch) -> bool:
         return self.rows == 0 or self.rows + batch.cost <= self._limit
 
     def _add(self, batch: Batch) -> None:
         self._batches.append(batch)
         self.rows += batch.cost
-        self._wake()
+        if self.rows >= self._wanted:
+            self._wake()
 
     def _admit(self) -> None:
         while self._waiting:

@@ -38,15 +38,14 @@ class Pipeline:
 
     def __init__(self, stages: Sequence[Stage], storage: Storage, context: StageContext) -> None:
         self._stages, self._storage, self._context = stages, storage, context
-        self._catalog, self._latest = context.catalog, context.latest
-        self._limits = limits = context.limits
+        self._catalog, self._latest, self._limits = context.catalog, context.latest, (limits := context.limits)
         self._started: list[Stage] = []
         self._persist, *self._others = [stage for stage in stages if isinstance(stage, Recorder)]
         self._seq = 0
         self._retry = Retry(limits.max_retry_delay_s, context.metrics)
         self._counts, self._failures = Counts(context.metrics), Failures(context.metrics, context.clock)
         self._gates = Gates([stage for stage in stages if isinstance(stage, Gate)], self._counts, self._failures)
-        self._queue = RowQueue(limits.queue_rows, limits.overload_timeout_s, self._counts.drop)
+        self._queue = RowQueue(limits, self._counts.drop)
         context.metrics.gauge("queue_rows", "Rows that wait to be committed", lambda: self.waiting)
         self._listeners = [
             Listener(stage, limits.observer_queue_rows, limits.observer_deadline_s, context.metrics, self._failures)
@@ -100,6 +99,7 @@ class Pipeline:
 
         """
         self._gates.judge(batch)
+        batch.prepared = self._storage.prepare(batch.readings)
         await self._queue.put(batch)
 
     def withdraw(self, batch: Batch) -> bool:

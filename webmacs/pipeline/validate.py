@@ -44,9 +44,12 @@ class StrictMessage(TypedDict):
     batch_id: NotRequired[Any]
 
 
+UNTIMED: Final = 2  # keys of an item that has no time of its own: those that it must have
+
 _message = TypeAdapter(StrictMessage)
 _strict_item = TypeAdapter(StrictItem)
 _lax_item = TypeAdapter(LaxItem)
+_tuple = tuple.__new__  # what the class of a named tuple calls, without the call
 
 
 class Validate(Gate):
@@ -56,6 +59,7 @@ class Validate(Gate):
     """
 
     essential = True
+    computes = False  # only finite numbers come out of it
 
     async def start(self, context: StageContext) -> None:
         """See `Stage`."""
@@ -88,14 +92,17 @@ class Validate(Gate):
             if not items:
                 raise InvalidMessage(NO_VALID_DATAPOINTS, batch.batch_id)
         received_us = batch.received_us
-        batch.items = [
-            Item(
-                item["event_public_id"],
-                item["value"],
-                received_us if item.get("timestamp") is None else self._time(item, batch),
-            )
-            for item in items
-        ]
+        if max(map(len, items)) == UNTIMED:  # the usual case, at half of the price
+            batch.items = [_tuple(Item, (item["event_public_id"], item["value"], received_us)) for item in items]
+        else:
+            batch.items = [
+                Item(
+                    item["event_public_id"],
+                    item["value"],
+                    received_us if item.get("timestamp") is None else self._time(item, batch),
+                )
+                for item in items
+            ]
         if batch.actor is not None:
             batch.timed = {item["event_public_id"] for item in items if item.get("timestamp") is not None}
         if batch.batch_id is not None:

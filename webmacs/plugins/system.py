@@ -70,7 +70,7 @@ class System(BlockingDevice):
         self._pretence = Pretence()
 
     @classmethod
-    def channels_of(cls, config: SystemConfig) -> Sequence[ChannelDescription]:
+    def channels_of(cls, config: Any) -> Sequence[ChannelDescription]:
         """Those of every controller, and the others if they are wanted."""
         return (*cls.description.channels, *(EXTRA if config.extra else ()))
 

@@ -6,7 +6,7 @@ import abc
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from webmacs.catalog import Snapshot
 from webmacs.config import StorageSettings
@@ -18,13 +18,21 @@ from webmacs.storage.dialect import Dialect
 Row = tuple[Any, ...]
 
 
+class Part(NamedTuple):
+    """Some readings of a commit, and what `Storage.prepare` has made of just these, if it has."""
+
+    readings: Sequence[Reading]
+    prepared: object | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """All that one transaction stores. The same object is given again when an attempt's end is unknown.
 
     `seq` is 1 for the first commit after `open` and rises by one with each; with the storage's own identity of this
     run it is what makes a repeated attempt harmless. `readings[i]` gets the id `first_id + i`; ids come from
-    `reserve`. `batches` are identities that `recall` did not find.
+    `reserve`. `batches` are identities that `recall` did not find. `prepared`, if given, are the same readings once
+    more, in parts, with what was prepared of them; `parts` has them in any case.
     """
 
     seq: int
@@ -32,6 +40,12 @@ class Commit:
     readings: Sequence[Reading]
     batches: Sequence[BatchRecord] = ()
     writes: Sequence[Write] = ()
+    prepared: Sequence[Part] = ()
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """All readings, in order."""
+        return self.prepared or ([Part(self.readings)] if self.readings else ())
 
 
 class Tables(abc.ABC):
@@ -118,6 +132,13 @@ class Storage(Tables):
     @abc.abstractmethod
     async def reserve(self, count: int) -> int:
         """The first of `count` consecutive ids that no reading has had or will get; they rise from call to call."""
+
+    def prepare(self, readings: Sequence[Reading]) -> object | None:  # noqa: ARG002 - not all have something to do
+        """Work for `append` that can be done before, while it stores what came earlier: it comes back in `Commit`.
+
+        Called for the readings of each message, in the loop's thread. None: there is nothing to be won by it.
+        """
+        return None
 
     @abc.abstractmethod
     async def recall(self, keys: Collection[BatchKey]) -> Mapping[BatchKey, BatchRecord]:

@@ -21,6 +21,7 @@ MIN_POINTS: Final = 10
 FIRST_LOOK_US: Final = 60 * MINUTE_US  # how far back a page is looked for at first; each time, four times as far
 FIRST_GLANCE_US: Final = 50_000  # the same within the last minute, for pages that begin no further from the newest than
 NEAR: Final = 10_000  # readings
+CROWDED: Final = 4  # a minute that has so many times what is wanted is not read whole
 BEGINNING_US: Final = -62_135_596_800_000_000  # of the year 1
 END_US: Final = 253_402_300_800_000_000  # of the year 9999
 _PUBLIC_ID: Final = re.compile(r"([0-9a-f]{8,16})-([0-9a-f]{1,8})-(-?[0-9a-f]{1,15})")
@@ -105,18 +106,26 @@ async def _within_the_minute(storage: Storage, now_us: int, wanted: int) -> int 
     """A time since when there are so many readings, if it is less than a minute ago. A busy minute has millions: what
     is shown of it is found without reading the rest.
     """
-    look_us = FIRST_GLANCE_US
-    while look_us < MINUTE_US and wanted <= NEAR:
-        rows = await storage.fetch(
-            f"SELECT count(*) FROM (SELECT 1 FROM events AS e {_of_event(storage, ':from_us', str(END_US))}"
-            " LIMIT :wanted) AS counted",
-            from_us=now_us - look_us,
-            wanted=wanted,
-        )
-        if int(rows[0][0]) >= wanted:
-            return now_us - look_us
+    if wanted > NEAR:
+        return None
+    counted = await _since(storage, now_us - MINUTE_US, CROWDED * wanted)
+    if counted < wanted:
+        return None
+    look_us = FIRST_GLANCE_US if counted == CROWDED * wanted else MINUTE_US
+    while look_us < MINUTE_US and await _since(storage, now_us - look_us, wanted) < wanted:
         look_us *= 4
-    return None
+    return now_us - min(look_us, MINUTE_US)
+
+
+async def _since(storage: Storage, from_us: int, most: int) -> int:
+    """How many readings there are since a time; no more than that many are counted."""
+    rows = await storage.fetch(
+        f"SELECT count(*) FROM (SELECT 1 FROM events AS e {_of_event(storage, ':from_us', str(END_US))}"
+        " LIMIT :most) AS counted",
+        from_us=from_us,
+        most=most,
+    )
+    return int(rows[0][0])
 
 
 async def _minutes_of_page(storage: Storage, now_us: int, offset: int, limit: int) -> tuple[int, int, int]:

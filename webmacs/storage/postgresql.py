@@ -1,7 +1,7 @@
 """The production storage: PostgreSQL.
 
-A commit is one message of the simple query protocol, so one round trip and one implicit transaction; numbers travel as
-array literals built by hand, which psycopg2 neither adapts nor quotes one by one.
+A commit is one message of the simple query protocol, so one round trip and one implicit transaction; readings travel as
+array literals (`webmacs.storage.arrays`), which psycopg2 neither adapts nor quotes one by one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any, Final
 
 from webmacs.catalog import Snapshot
@@ -25,15 +24,13 @@ from webmacs.model import (
     BatchKey,
     BatchRecord,
     Datapoint,
-    Experiment,
     Reading,
     Scalar,
     Write,
     to_datetime,
     to_us,
 )
-from webmacs.pauses import Pauses
-from webmacs.storage import migrate, partitions, triggers
+from webmacs.storage import arrays, migrate, partitions, triggers
 from webmacs.storage.base import Commit, Row, Storage, check_changes
 from webmacs.storage.bulk import plain
 from webmacs.storage.connections import Address, Connections, StoredAlready, cut, our_errors
@@ -46,12 +43,15 @@ _log = logging.getLogger(__name__)
 BLOCK: Final = 2**20  # ids a process takes at a time
 CHANNEL: Final = "webmacs_catalog"
 LONG_STATEMENT: Final = 4_096
-AT_ONCE: Final = 500  # readings, between two chances for others to run
 FIRST_DELAY_S: Final = 0.05
 MAX_DELAY_S: Final = 2.0
 _TIME_US: Final = "(extract(epoch FROM time) * 1000000)::bigint"
+_NEWEST: Final = (
+    f"SELECT d.id, e.id, {_TIME_US}, d.value, d.experiment_id FROM events AS e CROSS JOIN LATERAL"
+    " (SELECT id, time, value, experiment_id FROM datapoints WHERE event_id = e.id {since}"
+    " ORDER BY time DESC, id DESC LIMIT 1) AS d {of}"
+)
 
-_EVENT_ID: Final = attrgetter("event.id")
 _RECORD: Final = "(%s, %s, %s, %s, %s, %s, %s, %s)"
 # What is skipped before a placeholder is looked for: strings, quoted names, comments and casts.
 _PLACEHOLDER: Final = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|--[^\n]*|::|:([a-z_][a-z0-9_]*)""")
@@ -138,6 +138,10 @@ class PostgresStorage(Storage):
         self._ids = (first_id + count, end)
         return first_id
 
+    def prepare(self, readings: Sequence[Reading]) -> object | None:
+        """See `Storage`."""
+        return arrays.prepared(readings)
+
     async def recall(self, keys: Collection[BatchKey]) -> Mapping[BatchKey, BatchRecord]:
         """See `Storage`."""
         async with self._ingest.cursor() as cursor:
@@ -155,7 +159,7 @@ class PostgresStorage(Storage):
             async with self._ingest.cursor() as cursor:
                 statements = [f"SELECT webmacs_claim('{self.run}', {commit.seq})"]
                 if commit.readings:
-                    statements.append(await _insert(commit.first_id, commit.readings))
+                    statements.append(await arrays.insert(commit.first_id, commit.parts))
                     statements += [write.statement for write in late(self, commit.readings, time.time_ns() // 1000)]
                 if commit.batches:
                     places = ",".join([_RECORD] * len(commit.batches))
@@ -172,12 +176,14 @@ class PostgresStorage(Storage):
     # -- readings ----------------------------------------------------------------------------------------------
 
     async def latest(self, snapshot: Snapshot) -> list[Datapoint]:
-        """See `Storage`. One step down the index per event and partition."""
-        rows = await self.fetch(
-            f"SELECT d.id, e.id, {_TIME_US}, d.value, d.experiment_id FROM events AS e CROSS JOIN LATERAL"
-            " (SELECT id, time, value, experiment_id FROM datapoints WHERE event_id = e.id"
-            " ORDER BY time DESC, id DESC LIMIT 1) AS d"
-        )
+        """See `Storage`. One step down the index per event and partition; of old partitions only for those events that
+        the new ones do not know, as there may be a hundred of them.
+        """
+        recent = f"AND time >= now() - interval '{self.settings.partition_days} days'"
+        rows = await self.fetch(_NEWEST.format(since=recent, of=""))
+        silent = snapshot.events_by_id.keys() - {row[1] for row in rows}
+        if silent:
+            rows += await self.fetch(_NEWEST.format(since="", of=f"WHERE e.id IN ({','.join(map(str, silent))})"))
         return snapshot.datapoints(rows)
 
     async def history(
@@ -290,42 +296,9 @@ class PostgresStorage(Storage):
             delay_s = min(delay_s * 2, MAX_DELAY_S)
 
 
-async def _insert(first_id: int, readings: Sequence[Reading]) -> str:
-    """One INSERT for all readings of a commit. Only numbers get into the text, each through its own `repr`.
-
-    Times are counted from the first one, and the experiment is said once if it is the same of all, as nearly always:
-    the text is half as long, for both ends.
-    """
-    begin_us, experiment = readings[0].time_us, readings[0].experiment
-    same = [reading.experiment for reading in readings].count(experiment) == len(readings)
-    columns: list[list[str]] = [[], [], [], []]
-    pauses = Pauses()
-    for start in range(0, len(readings), AT_ONCE):
-        some = readings[start : start + AT_ONCE]
-        columns[0].append(",".join(map(str, map(_EVENT_ID, some))))
-        columns[1].append(",".join([str(reading.time_us - begin_us) for reading in some]))
-        columns[2].append(",".join([repr(float(reading.value)) for reading in some]))
-        if not same:
-            columns[3].append(",".join([_id(reading.experiment) for reading in some]))
-        await pauses.between()
-    events, times, values, experiments = map(",".join, columns)
-    given = f", '{{{experiments}}}'::integer[]" if not same else ""
-    return (
-        "INSERT INTO datapoints (id, event_id, time, value, experiment_id)"
-        f" SELECT {first_id - 1} + n, e, 'epoch'::timestamptz + ({begin_us} + t) * interval '1 microsecond', v,"
-        f" {_id(experiment) if same else 'x'}"
-        f" FROM unnest('{{{events}}}'::integer[], '{{{times}}}'::bigint[], '{{{values}}}'::float8[]{given})"
-        f" WITH ORDINALITY AS r (e, t, v{'' if same else ', x'}, n)"
-    )
-
-
 def _row(record: BatchRecord) -> Row:
     numbers = (record.accepted, record.invalid, record.unlinked, record.skewed, record.time_us)
     return (*record.key, record.digest, *numbers)
-
-
-def _id(experiment: Experiment | None) -> str:
-    return "NULL" if experiment is None else str(experiment.id)
 
 
 def _moment(time_us: int) -> str:

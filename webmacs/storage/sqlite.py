@@ -17,8 +17,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock, Timeout
-
 from webmacs.catalog import Snapshot
 from webmacs.config import StorageSettings
 from webmacs.errors import ConfigError, Conflict, InvalidRows, StorageError, StorageUnavailable
@@ -28,6 +26,7 @@ from webmacs.storage.base import Commit, Row, Storage, check_changes
 from webmacs.storage.bulk import plain
 from webmacs.storage.dialect import SQLITE
 from webmacs.storage.folding import Folding
+from webmacs.storage.lock import FileLock
 from webmacs.storage.rollups import late
 from webmacs.storage.workers import BUSY_SLICE_S, Workers, is_busy, our_errors, transaction
 from webmacs.tasks import end
@@ -61,7 +60,7 @@ class SqliteStorage(Storage):
         self._folding = Folding(self.path, settings.wal_limit_mb, limit_s)
         self._reading = threading.local()  # the deadline of each reader's query
         self._connected = 0  # how many times the writer has connected
-        self._lock = FileLock(f"{self.path}.lock")
+        self._lock = FileLock(self.path.with_name(f"{self.path.name}.lock"))
         self._ids: tuple[int, int] = (0, 0)  # the next id, and the end of the block it is from
         self._watcher: asyncio.Task[None] | None = None
         self._folder: asyncio.Task[None] | None = None
@@ -72,15 +71,13 @@ class SqliteStorage(Storage):
         """See `Storage`. Makes the file, but not the directory it is in."""
         if not await asyncio.to_thread(self.path.parent.is_dir):  # a lock would make it
             raise StorageUnavailable(f"{self.path}: there is no directory {self.path.parent}")
-        if serving and not self._lock.is_locked:
+        if serving:
             try:
-                self._lock.acquire(timeout=0)
-            except Timeout:
-                raise Conflict(
-                    f"another server uses {self.path}; stop it first, or give this one its own file"
-                ) from None
+                ours = self._lock.acquire()
             except OSError as error:
                 raise StorageUnavailable(f"cannot lock {self.path}.lock: {error.strerror}") from error
+            if not ours:
+                raise Conflict(f"another server uses {self.path}; stop it first, or give this one its own file")
         if self.settings.migrate:
             await self.migrate()
         await self._check_revision()

@@ -1,0 +1,1 @@
+"""`modbus`: registers and bits of Modbus devices, over TCP and serial lines."""

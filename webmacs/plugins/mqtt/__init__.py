@@ -1,0 +1,1 @@
+"""`mqtt`: topics of an MQTT broker as channels."""
