@@ -255,3 +255,18 @@ async def test_a_device_that_hangs_holds_up_nobody_else(tmp_path: Path, bench: B
         bench.hangs.clear()
         await until(lambda: worker.state is State.CONNECTED)
         assert worker.figures.missed > 0
+
+
+async def test_a_device_that_cannot_be_closed_is_given_up(
+    tmp_path: Path, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    pretender = Pretender()
+    pretender.plugins = [instance()]
+    loop = asyncio.get_running_loop()
+    async with scene(pretender, tmp_path, bench):
+        await until(lambda: pretender.values)
+        bench.fails["close"] = ZeroDivisionError("a bug")
+        began = loop.time()
+    assert loop.time() - began < 1.0
+    assert bench.log == ["open", "heater=0", "close"]  # and nothing after that
+    assert "Rig one could not be closed: ZeroDivisionError: a bug" in caplog.text

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestServer
 
+from tests.controller.pretender import TOKEN, Pretender
 from tests.controller.stored import stored_rows
 from tests.faults.ledger import stored_values
 from tests.plant import PASSWORD, Server
 from tests.proxy import proxy_to
 from webmacs.controller.client import connect, connect_blocking
+from webmacs.controller.credentials import trust
 from webmacs.controller.link import Timing
 from webmacs.errors import AuthError, ConfigError
 from webmacs.model import Role, to_us
@@ -107,6 +112,30 @@ async def test_what_can_be_no_reading_is_refused_before_it_is_sent(server: Serve
             await client.send({"event": math.nan})
         with pytest.raises(ValueError, match="has no offset"):
             await client.send({"event": 1.0}, time=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+async def test_a_certificate_that_is_named_is_believed(certificate: Path) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+    pretender = Pretender()
+    server = TestServer(pretender.app(), scheme="https")
+    await server.start_server(ssl=context)
+    address = f"https://localhost:{server.port}"
+    try:
+        async with connect(address, TOKEN, cafile=certificate, timing=BRISK) as client:
+            assert (await client.send({"event": 1.0})).accepted == 1
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5), connect(address, TOKEN, timing=BRISK):
+                raise AssertionError
+    finally:
+        await server.close()
+
+
+def test_a_file_without_certificates_is_named(tmp_path: Path) -> None:
+    (tmp_path / "none.pem").write_text("nothing")
+    for name in ("none.pem", "nowhere.pem"):
+        with pytest.raises(ConfigError, match=rf"cannot use the certificates in .*{name}"):
+            trust(tmp_path / name)
 
 
 async def test_without_a_way_in_nothing_is_tried() -> None:

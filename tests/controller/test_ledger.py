@@ -18,7 +18,8 @@ from tests.faults.process import ServerProcess
 from tests.plant import furnish, settings_for
 from tests.promises import LONG, Figure
 from tests.proxy import Proxy, proxy_to
-from webmacs.controller.spool import Spool, SpoolLimits
+from webmacs.controller.limits import SpoolLimits
+from webmacs.controller.spool import Spool
 from webmacs.extensions import load_storage
 from webmacs.model import Role
 from webmacs.storage.base import Storage

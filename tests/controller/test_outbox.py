@@ -13,9 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.controller.fakes import FakeClock, reading, readings, values
 from webmacs.controller.batch import Batch, Refused, Stored
+from webmacs.controller.limits import SpoolLimits
 from webmacs.controller.outbox import MAX_LIVE, Outbox
 from webmacs.controller.refused import RefusedFile
-from webmacs.controller.spool import Spool, SpoolLimits
+from webmacs.controller.spool import Spool
 from webmacs.errors import SpoolError
 
 LIMITS = SpoolLimits(2**20, batch_readings=10, batch_bytes=64 * 1024)

@@ -18,8 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.controller.fakes import reading, readings, values
 from webmacs.controller.frames import Reading
+from webmacs.controller.limits import SpoolLimits
 from webmacs.controller.segment import Segment
-from webmacs.controller.spool import Spool, Spooled, SpoolLimits
+from webmacs.controller.spool import Spool, Spooled
 from webmacs.errors import SpoolError
 
 BOOT = b"a run of machine"

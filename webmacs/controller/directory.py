@@ -9,8 +9,9 @@ from pathlib import Path
 from webmacs.config import ControllerSettings
 from webmacs.controller.clocks import LocalClock
 from webmacs.controller.document import Document
+from webmacs.controller.limits import SpoolLimits
 from webmacs.controller.refused import RefusedFile
-from webmacs.controller.spool import Spool, SpoolLimits
+from webmacs.controller.spool import Spool
 
 MB = 10**6
 

@@ -15,7 +15,7 @@ import contextlib
 import errno
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -24,32 +24,14 @@ from filelock import FileLock, Timeout
 
 from webmacs.controller.batch import Batch
 from webmacs.controller.document import Document
-from webmacs.controller.frames import MAX_READINGS, Place, Reading
+from webmacs.controller.frames import Place, Reading
+from webmacs.controller.limits import SpoolLimits
 from webmacs.controller.segment import ACKS, FIRST, SUFFIX, Segment
-from webmacs.controller.wire import item_bytes
 from webmacs.errors import SpoolError
 
 _log = logging.getLogger(__name__)
 
-SEGMENTS: Final = 16  # into how many files a full spool is divided, so that little is lost at once
-MIN_SEGMENT_BYTES: Final = 16 * 1024
-MAX_SEGMENT_BYTES: Final = 4 * 2**20
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolLimits:
-    """How much is kept, and how much of it goes into one batch. `sync_s` 0: each append is on the disk."""
-
-    max_bytes: int
-    batch_readings: int
-    batch_bytes: int
-    sync_s: float = 1.0
-
-    @property
-    def segment_bytes(self) -> int:
-        """When the next file is begun."""
-        return min(max(self.max_bytes // SEGMENTS, MIN_SEGMENT_BYTES), MAX_SEGMENT_BYTES)
 
 
 class Position(NamedTuple):
@@ -163,7 +145,7 @@ class Spool:
 
         """
         batches: list[Spooled] = []
-        for part in self._parts(readings):
+        for part in self._limits.batches(readings):
             try:
                 batches.append(self._append(part))
             except SpoolError:
@@ -228,18 +210,6 @@ class Spool:
     def _remove(self, segment: Segment) -> None:
         del self._segments[segment.number]
         segment.delete()
-
-    def _parts(self, readings: Sequence[Reading]) -> Iterator[Sequence[Reading]]:
-        most, room = min(self._limits.batch_readings, MAX_READINGS), self._limits.batch_bytes
-        begin = size = 0
-        for number, reading in enumerate(readings):
-            more = item_bytes(reading.event)
-            if number > begin and (number - begin == most or size + more > room):
-                yield readings[begin:number]
-                begin, size = number, 0
-            size += more
-        if begin < len(readings):
-            yield readings[begin:]
 
     # -- out -----------------------------------------------------------------------------------------------------------
 

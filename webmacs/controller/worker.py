@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,9 +15,11 @@ from typing import Final
 
 from webmacs.config import ControllerSettings
 from webmacs.controller.backoff import Backoff
+from webmacs.controller.calls import within
 from webmacs.controller.clocks import LocalClock
 from webmacs.controller.frames import Reading
 from webmacs.controller.instances import Instance, State
+from webmacs.controller.orders import carry_out
 from webmacs.controller.outputs import Key, Order, Outputs
 from webmacs.controller.plugins import device_class
 from webmacs.controller.schedule import Schedule
@@ -121,8 +122,8 @@ class Worker:
                     self._problem(OPENING, None)
                     pauses.reset()
                     await self._work(device)
-            except (DeviceError, TimeoutError) as error:
-                self._problem(OPENING, self._why(error))
+            except DeviceError as error:
+                self._problem(OPENING, str(error))
             except Exception as error:  # noqa: BLE001 - a plugin runs whatever its author wrote
                 _log.exception("the plugin of %s has failed in a way nobody expected", self.instance.name)
                 self._problem(OPENING, f"{type(error).__name__}: {error}")
@@ -141,8 +142,7 @@ class Worker:
     async def _open(self, device: Device) -> AsyncIterator[Device]:
         """Open inside, its outputs known; afterwards they are safe, and it is closed."""
         try:
-            async with self._deadline():
-                await device.open()
+            await within(self._settings.device_timeout_s, device.open())
             self._know_channels(device)
             try:
                 yield device
@@ -152,9 +152,10 @@ class Worker:
         finally:
             for key in self._outputs.of(self.instance.public_id):
                 self._outputs.closed(key)
-            with contextlib.suppress(DeviceError, TimeoutError):  # it is given up; what was wrong has been said
-                async with self._deadline():
-                    await device.close()
+            try:
+                await within(self._settings.device_timeout_s, device.close())
+            except Exception as error:  # noqa: BLE001 - it is given up, also if it was to end: then nothing may go on
+                _log.warning("%s could not be closed: %s: %s", self.instance.name, type(error).__name__, error)
 
     async def _work(self, device: Device) -> None:
         """Until cancelled. What is lost meanwhile, the device mends by itself."""
@@ -197,10 +198,9 @@ class Worker:
     async def _read(self, device: Device, channel_ids: list[str]) -> None:
         before_wall, before_mono = self._clock.wall_ns(), self._clock.mono_ns()
         try:
-            async with self._deadline():
-                samples = await device.read(channel_ids)
-        except (DeviceError, TimeoutError) as error:
-            self._problem(READING, self._why(error))
+            samples = await within(self._settings.device_timeout_s, device.read(channel_ids))
+        except DeviceError as error:
+            self._problem(READING, str(error))
             return
         half = (self._clock.mono_ns() - before_mono) // 2
         self._take(samples, before_wall + half, before_mono + half)
@@ -215,7 +215,7 @@ class Worker:
                     self._problem(READING, None)
                     pauses.reset()
             except DeviceError as error:
-                self._problem(READING, self._why(error))
+                self._problem(READING, str(error))
             await asyncio.sleep(pauses.pause_s())
 
     def _take(self, samples: Iterable[Sample], wall_ns: int, mono_ns: int) -> None:
@@ -233,41 +233,26 @@ class Worker:
             self._add(found)
 
     async def _set(self, device: Device, order: Order) -> None:
-        """Carry out an order, write down what came of it, and tell what the device has now."""
-        channel_id, loop = order.key.channel_id, asyncio.get_running_loop()
-        source = f"output {channel_id}"
-        try:
-            async with self._deadline():
-                read_back = await device.write(channel_id, order.value)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other outputs are to be set
-            self._outputs.done(order, loop.time(), succeeded=False)
-            if self._problem(source, f"{channel_id} could not be set to {order.value:g}: {self._why(error)}"):
-                _log.error("output failed: %s", self._told(order, error=self._why(error)))
-            return
-        self._outputs.done(order, loop.time(), succeeded=True)
-        if read_back is None or self._close_enough(device, channel_id, order.value, read_back):
-            _log.info("output set: %s", self._told(order, read_back=read_back))
-            self._problem(source, None)
-        else:
-            _log.warning("output differs: %s", self._told(order, read_back=read_back))
-            self._problem(source, f"{channel_id} was set to {order.value:g}, and the device has {read_back:g}")
+        """Carry out an order, and tell what the output has now."""
+        settings, channel_id = self._settings, order.key.channel_id
+        result = await carry_out(
+            device,
+            order,
+            self.instance.name,
+            timeout_s=settings.device_timeout_s,
+            tolerance=settings.read_back_tolerance,
+        )
+        self._outputs.done(order, asyncio.get_running_loop().time(), succeeded=result.value is not None)
+        self._problem(f"output {channel_id}", result.problem)
         event = next((item.event for item in self.instance.channels if item.channel_id == channel_id), None)
-        if event is not None:
-            value = order.value if read_back is None else read_back
-            self._report(Reading(event, float(value), self._clock.wall_ns(), self._clock.mono_ns()))
-
-    def _close_enough(self, device: Device, channel_id: str, value: float, read_back: float) -> bool:
-        """Devices round; a share of the channel's range is nothing to speak of."""
-        channel = device.channels.get(channel_id)
-        width = channel.max_value - channel.min_value if channel else abs(value)
-        return math.isclose(value, read_back, rel_tol=0.0, abs_tol=self._settings.read_back_tolerance * width)
+        if event is not None and result.value is not None:
+            self._report(Reading(event, float(result.value), self._clock.wall_ns(), self._clock.mono_ns()))
 
     async def _ask_health(self, device: Device) -> None:
         try:
-            async with asyncio.timeout(HEALTH_S):
-                health = await device.health()
-        except (DeviceError, TimeoutError) as error:
-            self._problem(HEALTH, self._why(error))
+            health = await within(HEALTH_S, device.health())
+        except DeviceError as error:
+            self._problem(HEALTH, str(error))
         else:
             self._problem(HEALTH, None if health.ok else health.message or "the device says that it is not well")
 
@@ -301,14 +286,6 @@ class Worker:
             self._outputs.opened(key, wanted[key], now)
         self._opened(self.instance)
 
-    def _deadline(self) -> asyncio.Timeout:
-        return asyncio.timeout(self._settings.device_timeout_s)
-
-    def _why(self, error: Exception) -> str:
-        if isinstance(error, TimeoutError):
-            return f"the device does not answer within {self._settings.device_timeout_s:g} s"
-        return str(error) if isinstance(error, DeviceError) else f"{type(error).__name__}: {error}"
-
     def _problem(self, source: str, message: str | None) -> bool:
         """What is amiss, or no more; whether that is new."""
         if self._problems.get(source) == message:
@@ -321,15 +298,3 @@ class Worker:
             _log.warning("%s: %s", self.instance.name, message)
         self.changed()
         return True
-
-    def _told(self, order: Order, **more: object) -> str:
-        """For the log: names and values that a program can read."""
-        pairs = {
-            "instance": self.instance.name,
-            "channel": order.key.channel_id,
-            "value": order.value,
-            "reason": order.reason,
-            "setpoint_us": order.setpoint_us,
-            **more,
-        }
-        return " ".join(f"{name}={value!r}" for name, value in pairs.items() if value is not None)
