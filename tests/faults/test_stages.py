@@ -19,6 +19,7 @@ from tests.plant import Server, now_us, settings_for
 from tests.promises import Figure
 from tests.wire import acknowledged, heard, history, points, until
 from webmacs.cli.serve import running
+from webmacs.lock import FileLock
 from webmacs.model import Action, Operator, Rule
 from webmacs.pipeline import rules as rules_stage
 from webmacs.pipeline.base import Stage
@@ -28,7 +29,6 @@ from webmacs.pipeline.rules import Rules
 from webmacs.pipeline.runner import REFUSED
 from webmacs.pipeline.thresholds import words
 from webmacs.pipeline.validate import Validate
-from webmacs.storage.lock import FileLock
 from webmacs.storage.rules import add_rule
 from webmacs.storage.webhooks import add_webhook
 

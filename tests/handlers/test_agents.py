@@ -349,7 +349,7 @@ async def test_a_change_of_what_a_controller_fetches_is_told_and_no_other(serve:
     instance, events = await reactor(server)
     assert await heard(socket) == {"type": "changed"}
     for path, body in (
-        (f"{PLUGINS.path}/{instance['public_id']}", {"config_json": '{"port": 502}'}),
+        (f"{PLUGINS.path}/{instance['public_id']}", {"config_json": '{"speed": 2}'}),
         (f"{API}/events/{events['humidity']}", {"max_value": 50}),
     ):
         assert (await rest(server, "PUT", path, body)).status == 200

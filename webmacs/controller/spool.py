@@ -20,14 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from filelock import FileLock, Timeout
-
 from webmacs.controller.batch import Batch
 from webmacs.controller.document import Document
 from webmacs.controller.frames import Place, Reading
 from webmacs.controller.limits import SpoolLimits
 from webmacs.controller.segment import ACKS, FIRST, SUFFIX, Segment
 from webmacs.errors import SpoolError
+from webmacs.lock import FileLock
 
 _log = logging.getLogger(__name__)
 
@@ -76,14 +75,14 @@ class Spool:
         """
         try:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock.acquire(timeout=0)
-        except Timeout:
+            ours = self._lock.acquire()
+        except OSError as error:
+            raise SpoolError(f"cannot use the spool {self._directory}: {error.strerror}") from error
+        if not ours:
             raise SpoolError(
                 f"the spool {self._directory} is in use: another controller runs on it, or give this one its own"
                 " controller.spool_directory"
-            ) from None
-        except OSError as error:
-            raise SpoolError(f"cannot use the spool {self._directory}: {error.strerror}") from error
+            )
         try:
             self._recover()
         except BaseException:

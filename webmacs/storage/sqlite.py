@@ -20,13 +20,13 @@ from typing import Final
 from webmacs.catalog import Snapshot
 from webmacs.config import StorageSettings
 from webmacs.errors import ConfigError, Conflict, InvalidRows, StorageError, StorageUnavailable
+from webmacs.lock import FileLock
 from webmacs.model import Actor, BatchKey, BatchRecord, Datapoint, Scalar, Write
 from webmacs.storage import migrate, triggers
 from webmacs.storage.base import Commit, Row, Storage, check_changes
 from webmacs.storage.bulk import plain
 from webmacs.storage.dialect import SQLITE
 from webmacs.storage.folding import Folding
-from webmacs.storage.lock import FileLock
 from webmacs.storage.rollups import late
 from webmacs.storage.workers import BUSY_SLICE_S, Workers, is_busy, our_errors, transaction
 from webmacs.tasks import end

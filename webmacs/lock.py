@@ -1,4 +1,4 @@
-"""Which of several servers a file belongs to."""
+"""Which of several processes a file belongs to: servers on a database, controllers on a spool."""
 
 from __future__ import annotations
 
