@@ -20,6 +20,7 @@ from tests.wire import history, points
 from webmacs import experiments
 from webmacs.extensions import load_storage
 from webmacs.model import Role, to_datetime, to_us
+from webmacs.pipeline.base import Batch, Gate
 from webmacs.storage import records
 
 API = "/api/v1/datapoints"
@@ -289,3 +290,24 @@ async def test_the_limit_of_a_body_is_a_setting(serve: Serve) -> None:
     server = await serve(server={"max_body_bytes": 200})
     assert (await post(server, "", server.reading()))[0] == 201
     assert (await post(server, "/batch", {"datapoints": [server.reading()] * 10}))[0] == 413
+
+
+# -- what a gate drops -----------------------------------------------------------------------------------------
+
+
+class Deaf(Gate):
+    """Drops everything."""
+
+    computes = False
+
+    def process(self, batch: Batch) -> None:
+        batch.readings = []
+
+
+async def test_a_reading_that_a_gate_drops_is_not_said_to_be_of_an_event_that_is_not_linked(serve: Serve) -> None:
+    stages = ["validate", "filter", f"{__name__}:Deaf", "persist", "webhook", "rules", "broadcast"]
+    server = await serve(pipeline={"stages": stages})
+    status, answer = await post(server, "", server.reading(1.0))
+    assert (status, answer["message"]) == (201, "0 datapoints accepted")
+    status, answer = await post(server, "", {"value": 1.0, "event_public_id": server.plant.unlinked})
+    assert (status, await latest(server)) == (409, [])

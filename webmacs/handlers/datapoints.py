@@ -107,7 +107,7 @@ class DatapointRoutes:
             stored, batch_id = await self._store(call, {"datapoints": [body], "batch_id": body.get("batch_id")})
         except InvalidMessage as error:
             raise (InvalidMessage(INVALID_DATAPOINT) if str(error) == NO_VALID_DATAPOINTS else error) from None
-        if not stored.accepted:  # also the second time: the first answer comes again
+        if stored.unlinked:  # also the second time: the first answer comes again
             event = body["event_public_id"]
             if event not in self._catalog.current.events:
                 raise NotFound(f"there is no event {event}")
