@@ -48,8 +48,11 @@ class Appliance:
         self._client.on_message = self._told
         self._gone = threading.Event()
         self._client.on_disconnect = lambda *_: self._gone.set()
+        listens = threading.Event()
+        self._client.on_subscribe = lambda *_: listens.set()
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
+        assert listens.wait(PATIENCE_S)
 
     def say(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
         self._client.publish(topic, payload, 1, retain).wait_for_publish(PATIENCE_S)
@@ -313,21 +316,30 @@ async def test_a_password_may_be_in_the_environment_of_the_controller(
         assert (await with_it.health()).ok
 
 
-async def refuse_every_topic(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A broker that takes the connection, and no subscription (MQTT 3.1.1, 3.9.3)."""
-    await reader.read(1024)
-    writer.write(b"\x20\x02\x00\x00")
-    subscribe = await reader.read(1024)
-    writer.write(b"\x90\x04" + subscribe[2:4] + b"\x01\x80")
-    await reader.read()
-    writer.close()
+class StrictBroker:
+    """It takes one connection, and no subscription to the last topic (MQTT 3.1.1, 3.9.3)."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.write(b"\x20\x02\x00\x00")
+        subscribe = await reader.read(1024)
+        writer.write(b"\x90\x04" + subscribe[2:4] + b"\x01\x80")
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        self.ended.set()
 
 
 async def test_a_topic_that_the_broker_does_not_let_one_read_is_named() -> None:
     secret = {"channel_id": "secret", "topic": "secret/level", **PERCENT}
-    async with await asyncio.start_server(refuse_every_topic, "127.0.0.1", 0) as strict:
+    broker = StrictBroker()
+    async with await asyncio.start_server(broker.serve, "127.0.0.1", 0) as strict:
         with pytest.raises(DeviceError, match="does not let us subscribe to 'secret/level'"):
             await device(strict.sockets[0].getsockname()[1], LEVEL, secret).open()
+        await asyncio.wait_for(broker.ended.wait(), PATIENCE_S)
 
 
 @pytest.mark.filterwarnings("ignore:.*SSLSocket:pytest.PytestUnraisableExceptionWarning")  # paho does not close it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webmacs.model import Direction
@@ -12,8 +12,10 @@ from webmacs.plugins.base import ChannelDescription
 from webmacs.plugins.pretence import Pretence, plausible
 
 LIMITS = st.floats(-1e308, 1e308)
+SMALLEST = 5e-324
 
 
+@example(SMALLEST, SMALLEST, "", 0.0, "a")
 @given(LIMITS, LIMITS, st.sampled_from(["", "bool", "°C"]), st.floats(0, 1e9), st.text("abc", min_size=1))
 def test_a_value_is_within_the_range_whatever_it_is(one: float, other: float, unit: str, at: float, name: str) -> None:
     channel = ChannelDescription(name, "X", Direction.INPUT, unit, min(one, other), max(one, other))

@@ -48,4 +48,4 @@ def plausible(channel: ChannelDescription, seconds: float) -> float:
         return channel.max_value if wave > 0 else channel.min_value
     middle = channel.min_value / 2 + channel.max_value / 2
     reach = (channel.max_value / 2 - channel.min_value / 2) / 2  # the middle half of the range
-    return middle + reach * wave
+    return min(max(middle + reach * wave, channel.min_value), channel.max_value)  # halves of very small ones are 0

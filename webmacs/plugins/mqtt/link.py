@@ -157,6 +157,7 @@ class Link:
 
         with contextlib.suppress(MqttError):  # it has gone already, or says nothing any more
             await client.__aexit__(None, None, None)
+        await _cut(client)
 
 
 async def _let_finish(client: Client, entering: asyncio.Task[Client]) -> None:
@@ -167,7 +168,7 @@ async def _let_finish(client: Client, entering: asyncio.Task[Client]) -> None:
 
 
 async def _cut(client: Client) -> None:
-    """Disconnect a client whose connecting did not end well: aiomqtt leaves that half open."""
+    """Make sure that a client is disconnected: aiomqtt leaves one half open whose connecting did not end well."""
     paho = client._client
     paho.disconnect()
     with contextlib.suppress(TimeoutError):
