@@ -6,6 +6,8 @@ import asyncio
 import io
 import logging
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from rich.console import Console
@@ -13,8 +15,11 @@ from rich.console import Console
 from tests.controller.conftest import agent_for, scene, until
 from tests.controller.devices import Bench
 from tests.controller.pretender import Pretender, instance
+from tests.virtual_time import virtual_time
 from webmacs.controller import face
+from webmacs.controller.agent import Agent
 from webmacs.controller.face import Lines, Screen
+from webmacs.controller.instances import State
 from webmacs.tasks import beside
 
 
@@ -76,3 +81,20 @@ async def test_elsewhere_a_line_now_and_then_says_it(
         await until(lambda: "connected; 1 of 2 devices well" in caplog.text)
         pretender.refuses = {"message": "no", "retry": False}
         await until(lambda: "3 refused" in caplog.text or "6 refused" in caplog.text or "9 refused" in caplog.text)
+
+
+@virtual_time
+async def test_a_rate_is_steady_also_where_a_picture_is_drawn_more_often_than_a_device_is_read() -> None:
+    figures = SimpleNamespace(readings=0, last_ns=None, missed=0)
+    instance = SimpleNamespace(public_id="a", name="Rig")
+    worker = SimpleNamespace(instance=instance, figures=figures, state=State.CONNECTED, message="")
+    glance = face.Glance(cast(Agent, SimpleNamespace(fleet=SimpleNamespace(workers=[worker]))))
+    rates = []
+    for turn in range(40):
+        glance.look(0)
+        rates.append(glance.rate)
+        await asyncio.sleep(0.5)
+        figures.readings += 2 * (turn % 2)  # two channels, once a second
+    assert rates[0] == 0.0
+    assert all(rate == pytest.approx(2.0, abs=0.5) for rate in rates[12:])
+    assert [row.name for row in glance.rows] == ["Rig"]

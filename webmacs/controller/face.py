@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ LINE_S: Final = 60.0
 MESSAGES: Final = 8
 NS: Final = 1_000_000_000
 MB: Final = 10**6
+RATE_S: Final = 5.0  # devices are read once a second, the picture is drawn more often
 _STYLES: Final = {State.CONNECTED: "green", State.DEMO: "cyan", State.ERROR: "red", State.INACTIVE: "dim"}
 
 
@@ -43,23 +45,24 @@ class Glance:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._before: dict[str, int] = {}
-        self._at = asyncio.get_running_loop().time()
+        self._looks: deque[tuple[float, dict[str, int]]] = deque()
         self.rows: list[Row] = []
         self.rate = 0.0
 
     def look(self, wall_ns: int) -> None:
-        """Look again; rates are since the last time."""
+        """Look again; rates are of the last seconds, or since the last time if that is longer ago."""
         now = asyncio.get_running_loop().time()
-        passed_s = max(now - self._at, 1e-3)
-        self.rows = [self._row(worker, passed_s, wall_ns) for worker in self._agent.fleet.workers]
+        while len(self._looks) > 1 and self._looks[1][0] <= now - RATE_S:
+            self._looks.popleft()
+        then, before = self._looks[0] if self._looks else (now, {})
+        self.rows = [self._row(worker, before, max(now - then, 1e-3), wall_ns) for worker in self._agent.fleet.workers]
         self.rate = sum(row.rate for row in self.rows)
-        self._before = {worker.instance.public_id: worker.figures.readings for worker in self._agent.fleet.workers}
-        self._at = now
+        counts = {worker.instance.public_id: worker.figures.readings for worker in self._agent.fleet.workers}
+        self._looks.append((now, counts))
 
-    def _row(self, worker: Worker, passed_s: float, wall_ns: int) -> Row:
+    def _row(self, worker: Worker, before: Mapping[str, int], passed_s: float, wall_ns: int) -> Row:
         figures = worker.figures
-        more = figures.readings - self._before.get(worker.instance.public_id, figures.readings)
+        more = figures.readings - before.get(worker.instance.public_id, figures.readings)
         age_s = None if figures.last_ns is None else max(wall_ns - figures.last_ns, 0) / NS
         return Row(worker.instance.name, worker.state, worker.message, more / passed_s, age_s, figures.missed)
 
