@@ -124,6 +124,7 @@ class StorageSettings(Section):
     startup_timeout_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
     poll_interval_s: Positive = 0.2
     wal_limit_mb: Count = 128
+    cache_mb: Annotated[int, Field(ge=1, le=4096)] = 8
     retention_days: Annotated[int, Field(ge=0)] = 0
     audit_retention_days: Annotated[int, Field(ge=0)] = 0
     partition_days: Count = 7

@@ -142,6 +142,18 @@ async def test_a_commit_is_flushed_to_disk_before_it_is_said_to_be_stored(tmp_pa
     await storage.close()
 
 
+@pytest.mark.parametrize("cache_mb", [1, 8, 32])
+async def test_the_writer_keeps_as_much_of_the_file_in_memory_as_is_set(tmp_path: Path, cache_mb: int) -> None:
+    storage = storage_on(tmp_path / "a.db", cache_mb=cache_mb)
+    assert isinstance(storage, SqliteStorage)
+    await storage.open()
+    try:
+        found = await storage._writer.run(lambda db: db.execute("PRAGMA cache_size").fetchone()[0])
+    finally:
+        await storage.close()
+    assert found == -1024 * cache_mb  # in KiB
+
+
 async def test_a_closed_storage_is_one_file(tmp_path: Path) -> None:
     storage = storage_on(tmp_path / "a.db")
     await storage.open()
