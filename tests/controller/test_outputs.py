@@ -233,3 +233,15 @@ class Operation(RuleBasedStateMachine):
 
 
 TestOperation = Operation.TestCase
+
+
+def test_outputs_are_made_safe_while_those_of_another_instance_are_closed() -> None:
+    some = Outputs(Policy(60.0, 0.0, 30.0), 0.0)
+    here, there = Key("one", "heater"), Key("two", "fan")
+    for key in (there, here):
+        some.opened(key, 0.0, 0.0)
+    made_safe = []
+    for order in some.safe_orders("one", "closed"):
+        some.closed(there)  # its device is closed at the same time
+        made_safe.append(order.key)
+    assert made_safe == [here]

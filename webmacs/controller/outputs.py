@@ -151,11 +151,16 @@ class Outputs:
         ]
         return min(moments, default=None)
 
-    def safe_orders(self, instance: str, reason: str) -> Iterator[Order]:
-        """What sets the outputs of an instance to their safe values, before its device is closed."""
-        for key, output in self._outputs.items():
-            if key.instance == instance and output.safe_value is not None and not output.safe:
-                yield Order(key, output.safe_value, reason)
+    def safe_orders(self, instance: str, reason: str) -> list[Order]:
+        """What sets the outputs of an instance to their safe values, before its device is closed.
+
+        A list: while the orders are carried out, outputs of other instances come and go.
+        """
+        return [
+            Order(key, output.safe_value, reason)
+            for key, output in self._outputs.items()
+            if key.instance == instance and output.safe_value is not None and not output.safe
+        ]
 
     def _order(self, key: Key, output: _Output, now: float) -> Order | None:
         policy = self.policy
