@@ -1,20 +1,24 @@
-"""What docs/modbus.md and docs/mqtt.md invite to try: their files, their devices, a value read and an output set."""
+"""What docs/modbus.md and docs/mqtt.md invite to try: their files, devices and commands; values read, outputs set."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiomqtt import Client
 
+from tests.parts import require
 from tests.plugins.broker import Broker, free_ports
 from webmacs.errors import DeviceError
 from webmacs.plugins.base import Device
@@ -106,3 +110,82 @@ async def test_the_greenhouse_of_the_mqtt_page_is_heard_and_its_fan_is_set(tmp_p
             await device.close()
     finally:
         broker.stop()
+
+
+PROGRAM = str(Path(sys.executable).parent / "webmacs")
+
+
+@contextmanager
+def started(*arguments: str, directory: Path, log: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A command of ours, what it says going to a file."""
+    with (directory / log).open("wb") as said:
+        process = subprocess.Popen([PROGRAM, *arguments], cwd=directory, stdout=said, stderr=said)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def until_said(what: str, path: Path) -> str:
+    """All of a log, once it has that in it."""
+    end = time.monotonic() + PATIENCE_S
+    while what not in (said := path.read_text("utf-8")):
+        assert time.monotonic() < end, f"{path.name} does not say {what!r}:\n{said}"
+        time.sleep(0.05)
+    return said
+
+
+def test_the_commands_of_the_modbus_page_heat_the_tank_and_a_stop_makes_all_outputs_safe(tmp_path: Path) -> None:
+    """Beside the greenhouse, which is stopped at the same moment."""
+    require("curl", "apt-get install curl")
+    page = (ROOT / "docs" / "modbus.md").read_text("utf-8")
+    (block,) = re.findall(r"(?s)<!-- tour -->\n```sh\n(.*?)```", page)
+    (answer,) = re.findall(r"output set: .* value=1\.0 reason='setpoint' ", page)
+    port, tank_port = free_ports(2)
+    (tmp_path / "webmacs.toml").write_text(f'[server]\nport = {port}\n[storage]\nurl = "sqlite:///webmacs.db"\n')
+    (tmp_path / "controller.toml").write_text(
+        f'[controller]\nserver_url = "http://127.0.0.1:{port}"\ntoken_file = "controller.token"\n'
+    )
+    broker = Broker(tmp_path)
+    for name, old, new in (("modbus", 5020, tank_port), ("mqtt", 1883, broker.ports.open)):
+        text = (EXAMPLES / f"{name}.toml").read_text("utf-8").replace(f"port = {old}", f"port = {new}")
+        (tmp_path / f"{name}.toml").write_text(text, "utf-8")
+
+    def run(*command: str, told: str = "") -> str:
+        done = subprocess.run(
+            command, cwd=tmp_path, input=told, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    add = ("user", "add", "admin@example.org", "--role", "admin", "--password-stdin", "--config", "webmacs.toml")
+    run(PROGRAM, *add, told="a passphrase of the guide\n")
+    for name in ("modbus", "mqtt"):
+        run(PROGRAM, "apply", f"{name}.toml", "--config", "webmacs.toml")
+    token = run(PROGRAM, "token", "issue", "admin@example.org", "--config", "webmacs.toml")
+    (tmp_path / "controller.token").write_text(token)
+    broker.start()
+    with ExitStack() as stack:
+        stack.callback(broker.stop)
+        device = stack.enter_context(tank(tank_port))
+        stack.enter_context(started("serve", "--config", "webmacs.toml", directory=tmp_path, log="serve.log"))
+        controller = stack.enter_context(
+            started("controller", "--plain", "--config", "controller.toml", directory=tmp_path, log="controller.log")
+        )
+        log = tmp_path / "controller.log"
+        until_said("2 instances", log)
+        script = block.replace("localhost:8000", f"localhost:{port}")
+        run("sh", "-euc", script)
+        run("sh", "-euc", script.replace("Heater", "Fan"))
+        assert device.stdout is not None
+        assert device.stdout.readline().startswith("heater on at 2")
+        assert "read_back=1.0" in until_said(answer, log)
+        until_said("instance='Greenhouse' channel='fan' value=1.0 reason='setpoint'", log)
+        controller.send_signal(signal.SIGTERM)
+        assert controller.wait(PATIENCE_S) == 0
+        said = log.read_text("utf-8")
+        orders = re.findall(r"output set: instance='(\w+)' .* value=(\S+)", said)
+        assert dict(orders) == {"Tank": "0.0", "Greenhouse": "0.0"}, said  # the last of each
+        assert "Traceback" not in said
+        assert device.stdout.readline().startswith("heater off at ")
