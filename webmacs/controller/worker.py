@@ -75,6 +75,7 @@ class Worker:
         self._events: dict[str, str] = {}
         self._woken = asyncio.Event()
         self._again = False  # the channels have changed
+        self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
     # -- from outside ----------------------------------------------------------------------------------------------
@@ -85,6 +86,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Set the outputs to their safe values, close the device and end; for as long as shutting down may take."""
+        self._stopping = True
         if self._task is not None:
             self._task.cancel()  # once: what it does then is not to be broken off
             await asyncio.wait({self._task}, timeout=self._settings.shutdown_timeout_s)
@@ -116,7 +118,7 @@ class Worker:
 
     async def _run(self) -> None:
         pauses = Backoff(1.0, MAX_PAUSE_S)
-        while True:
+        while not self._stopping:  # an error on the way out takes the place of the cancellation
             try:
                 async with self._open(await self._made()) as device:
                     self._problem(OPENING, None)
@@ -127,7 +129,8 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - a plugin runs whatever its author wrote
                 _log.exception("the plugin of %s has failed in a way nobody expected", self.instance.name)
                 self._problem(OPENING, f"{type(error).__name__}: {error}")
-            await asyncio.sleep(pauses.pause_s())
+            if not self._stopping:
+                await asyncio.sleep(pauses.pause_s())
 
     async def _made(self) -> Device:
         """In a thread: a plugin's library may take seconds to import."""
@@ -148,7 +151,10 @@ class Worker:
                 yield device
             finally:
                 for order in self._outputs.safe_orders(self.instance.public_id, "the device is closed"):
-                    await self._set(device, order)
+                    try:
+                        await self._set(device, order)
+                    except Exception:  # noqa: BLE001 - whatever it is, the other outputs are to be made safe
+                        _log.exception("what %s was set to could not be told", self.instance.name)
         finally:
             for key in self._outputs.of(self.instance.public_id):
                 self._outputs.closed(key)
