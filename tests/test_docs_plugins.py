@@ -10,31 +10,24 @@ from pathlib import Path
 
 import pytest
 
+from tests.pages import Page
 from webmacs.config import Settings
 from webmacs.extensions import load_class
 from webmacs.plugins.base import BlockingDevice, Device
 from webmacs.plugins.conformance import DeviceContract
 
-PAGE = (Path(__file__).parent.parent / "docs" / "plugins.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n# ([^\n]+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-MODULES = {name: text for language, name, text in BLOCKS if language == "python"}
-PACKAGES = [text for language, _, text in BLOCKS if language == "ini"]
+PAGE = Page("plugins.md")
+MODULES = PAGE.blocks("python")
+PACKAGES = list(PAGE.blocks("ini").values())
 
 
 @pytest.fixture
 def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The modules of the page in a directory from which they can be imported."""
-    (tmp_path / "plant").mkdir()
-    for name, text in {"plant/__init__.py": "", **MODULES}.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "plant"]:
-        monkeypatch.delitem(sys.modules, name)
-    return tmp_path
+    return PAGE.installed(tmp_path, monkeypatch)
 
 
 def section(heading: str) -> str:
-    return PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return PAGE.text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
 def rows(heading: str) -> list[str]:
@@ -43,7 +36,7 @@ def rows(heading: str) -> list[str]:
 
 
 def test_every_block_of_code_is_named_and_so_is_tested() -> None:
-    assert len(BLOCKS) == PAGE.count("\n```") / 2
+    assert PAGE.all_named
     assert (len(MODULES), len(PACKAGES)) == (6, 1)
 
 
@@ -80,7 +73,7 @@ def test_the_page_names_what_a_device_has_and_nothing_else() -> None:
     methods = {name.partition("(")[0] for name in rows("What a device promises")}
     assert methods == {"open", "read", "samples", "write", "health", "close"}
     assert all(name in vars(Device) for name in methods)
-    blocking = set(re.findall(r"`(\w+_blocking)`", PAGE))
+    blocking = set(re.findall(r"`(\w+_blocking)`", PAGE.text))
     assert blocking == {name for name in vars(BlockingDevice) if name.endswith("_blocking")}
 
 
@@ -92,6 +85,6 @@ def test_the_page_names_what_a_test_may_say_with_its_default() -> None:
 
 
 def test_what_the_page_says_of_settings_is_what_they_are_called() -> None:
-    named = set(re.findall(r"`controller\.(\w+)`", PAGE))
+    named = set(re.findall(r"`controller\.(\w+)`", PAGE.text))
     assert named == {"device_timeout_s", "poll_interval_s"}
     assert named <= set(type(Settings().controller).model_fields)

@@ -12,26 +12,19 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from tests.pages import Page
 from webmacs.config import Settings
 from webmacs.extensions import load_stages
 
-PAGE = (Path(__file__).parent.parent / "docs" / "stages.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n# ([^\n]+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-MODULES = {name: text for language, name, text in BLOCKS if language == "python"}
-CONFIGURATIONS = {name: text for language, name, text in BLOCKS if language == "toml"}
-PACKAGES = [text for language, _, text in BLOCKS if language == "ini"]
+PAGE = Page("stages.md")
+MODULES = PAGE.blocks("python")
+CONFIGURATIONS = PAGE.blocks("toml")
+PACKAGES = list(PAGE.blocks("ini").values())
 
 
 @pytest.fixture
 def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The modules of the page in a directory from which they can be imported."""
-    (tmp_path / "plant").mkdir()
-    for name, text in {"plant/__init__.py": "", **MODULES}.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "plant"]:
-        monkeypatch.delitem(sys.modules, name)
-    return tmp_path
+    return PAGE.installed(tmp_path, monkeypatch)
 
 
 def entry_points() -> dict[str, str]:
@@ -42,7 +35,7 @@ def entry_points() -> dict[str, str]:
 
 
 def test_every_block_of_code_is_named_and_so_is_tested() -> None:
-    assert len(BLOCKS) == PAGE.count("\n```") / 2
+    assert PAGE.all_named
     assert (len(MODULES), len(CONFIGURATIONS), len(PACKAGES)) == (6, 2, 1)
 
 
@@ -75,12 +68,12 @@ def test_the_configurations_of_the_page_are_possible(name: str) -> None:
 
 def test_what_the_page_says_of_counters_is_what_they_are_called() -> None:
     sources = "".join(path.read_text() for path in (Path(__file__).parent.parent / "webmacs/pipeline").glob("*.py"))
-    named = set(re.findall(r"webmacs_(\w+)_total", PAGE))
+    named = set(re.findall(r"webmacs_(\w+)_total", PAGE.text))
     assert named == {"stage_failures", "contributions_left_out"}
     assert all(f'"{name}"' in sources for name in named)
 
 
 def test_what_the_page_says_of_settings_is_what_they_are_called() -> None:
-    named = set(re.findall(r"`pipeline\.(\w+)`", PAGE))
+    named = set(re.findall(r"`pipeline\.(\w+)`", PAGE.text))
     assert named == {"observer_queue_rows", "observer_deadline_s"}
     assert named <= set(type(Settings().pipeline).model_fields)
