@@ -34,6 +34,8 @@ export interface PlotEvents {
   reset(): void
   /** The cursor stands at a time; null: it left. */
   cursor(time: number | null): void
+  /** A time is pointed at: a click or a tap that was no drag. */
+  pick(time: number): void
 }
 
 const MAX_AXES = 4
@@ -257,6 +259,12 @@ export class Plot {
     )
     // A finger pans, two fingers zoom; up and down stays with the page.
     over.style.touchAction = 'pan-y'
+    let pressed: number | null = null
+    over.addEventListener('pointerdown', (event) => (pressed = event.button === 0 ? event.clientX : null))
+    over.addEventListener('click', (event) => {
+      if (pressed !== null && Math.abs(event.clientX - pressed) < 4)
+        this.events.pick(this.u.posToVal(event.clientX - over.getBoundingClientRect().left, 'x'))
+    })
     over.addEventListener('pointerdown', (event) => {
       if (event.pointerType === 'touch') this.pointers.set(event.pointerId, event.clientX)
     })
