@@ -394,6 +394,10 @@ WALKS: Final[dict[str, tuple[Row, ...]]] = {
 
 OURS: Final = {
     ("GET", "/audit"),
+    ("GET", "/experiments/{}/notes"),
+    ("POST", "/experiments/{}/notes"),
+    ("PUT", "/experiments/{}/notes/{}"),
+    ("DELETE", "/experiments/{}/notes/{}"),
     ("POST", "/plugins/status"),
     ("GET", "/events/unlinked"),
     ("GET", "/metrics"),

@@ -32,6 +32,7 @@ from webmacs.handlers.history import HistoryRoutes
 from webmacs.handlers.http import Resource, Routes, errors_as_json, mark
 from webmacs.handlers.limits import RequestLimit
 from webmacs.handlers.logging import LogRoutes
+from webmacs.handlers.notes import NoteRoutes
 from webmacs.handlers.plugins import PluginRoutes
 from webmacs.handlers.proxies import Proxies
 from webmacs.handlers.rules import RuleRoutes
@@ -161,6 +162,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
         HistoryRoutes(storage, catalog, latest, clock, settings.storage),
         EventRoutes(storage, catalog, clock),
         ExperimentRoutes(storage, catalog, outbox, clock),
+        NoteRoutes(storage, catalog, clock),
         StatusRoutes(statuses),
         PluginRoutes(storage, catalog, latest, statuses, find_plugins(), clock, settings.plugins.quiet_s),
         ChannelRoutes(storage, catalog, clock),

@@ -39,6 +39,7 @@ RESOURCES = {  # role to read, to write, to change one
 }
 NOBODY = "nobody"  # an id that nothing has
 NO_WIDGET = "no-widget"
+NO_NOTE = "no-note"
 NO_CHANNEL = "no-channel"
 
 ROUTES = [
@@ -68,6 +69,10 @@ ROUTES = [
     ),
     ("PUT", f"{API}/experiments/{NOBODY}/stop", Role.OPERATOR),
     ("GET", f"{API}/experiments/{NOBODY}/export/csv", Role.VIEWER),
+    ("GET", f"{API}/experiments/{NOBODY}/notes", Role.VIEWER),
+    ("POST", f"{API}/experiments/{NOBODY}/notes", Role.OPERATOR),
+    ("PUT", f"{API}/experiments/{NOBODY}/notes/{NO_NOTE}", Role.OPERATOR),
+    ("DELETE", f"{API}/experiments/{NOBODY}/notes/{NO_NOTE}", Role.OPERATOR),
     ("GET", f"{API}/webhooks/{NOBODY}/deliveries", Role.ADMIN),
     ("POST", f"{API}/dashboards/{NOBODY}/widgets", Role.OPERATOR),
     ("PUT", f"{API}/dashboards/{NOBODY}/widgets/{NO_WIDGET}", Role.OPERATOR),
