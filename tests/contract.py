@@ -399,6 +399,7 @@ OURS: Final = {
     ("PUT", "/experiments/{}/notes/{}"),
     ("DELETE", "/experiments/{}/notes/{}"),
     ("POST", "/plugins/status"),
+    ("POST", "/rules/preview"),
     ("GET", "/events/unlinked"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
