@@ -394,7 +394,12 @@ WALKS: Final[dict[str, tuple[Row, ...]]] = {
 
 OURS: Final = {
     ("GET", "/audit"),
+    ("GET", "/experiments/{}/notes"),
+    ("POST", "/experiments/{}/notes"),
+    ("PUT", "/experiments/{}/notes/{}"),
+    ("DELETE", "/experiments/{}/notes/{}"),
     ("POST", "/plugins/status"),
+    ("POST", "/rules/preview"),
     ("GET", "/events/unlinked"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),

@@ -32,6 +32,8 @@ from webmacs.handlers.history import HistoryRoutes
 from webmacs.handlers.http import Resource, Routes, errors_as_json, mark
 from webmacs.handlers.limits import RequestLimit
 from webmacs.handlers.logging import LogRoutes
+from webmacs.handlers.lookbacks import lookbacks
+from webmacs.handlers.notes import NoteRoutes
 from webmacs.handlers.plugins import PluginRoutes
 from webmacs.handlers.proxies import Proxies
 from webmacs.handlers.rules import RuleRoutes
@@ -155,16 +157,18 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     routes.add_socket("/ws/controller/telemetry", telemetry.handle)
     routes.add_socket("/ws/datapoints/stream", stream.handle)
     logins = Logins(settings.auth, clock, metrics)
+    turns = lookbacks(settings.storage)
     resources: tuple[Resource, ...] = (
         AuthRoutes(auth, passwords, logins, proxies, storage, catalog, clock),
         DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline),
-        HistoryRoutes(storage, catalog, latest, clock, settings.storage),
+        HistoryRoutes(storage, catalog, latest, clock, turns),
         EventRoutes(storage, catalog, clock),
         ExperimentRoutes(storage, catalog, outbox, clock),
+        NoteRoutes(storage, catalog, clock),
         StatusRoutes(statuses),
         PluginRoutes(storage, catalog, latest, statuses, find_plugins(), clock, settings.plugins.quiet_s),
         ChannelRoutes(storage, catalog, clock),
-        RuleRoutes(storage, catalog, clock),
+        RuleRoutes(storage, catalog, clock, turns),
         WebhookRoutes(storage, catalog, clock),
         DashboardRoutes(storage, catalog, clock),
         UserRoutes(storage, catalog, passwords, logins, proxies, clock),

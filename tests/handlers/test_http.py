@@ -28,6 +28,7 @@ LATEST, DATAPOINTS, BATCH = f"{API}/datapoints/latest", f"{API}/datapoints", f"{
 EVENTS, UNLINKED = f"{API}/events", f"{API}/events/unlinked"
 AVAILABLE, PACKAGES = f"{API}/plugins/available", f"{API}/plugins/packages"
 STATUSES = f"{API}/plugins/status"
+PREVIEW = f"{API}/rules/preview"
 
 RESOURCES = {  # role to read, to write, to change one
     "events": (Role.VIEWER, Role.OPERATOR, Role.OPERATOR),
@@ -39,6 +40,7 @@ RESOURCES = {  # role to read, to write, to change one
 }
 NOBODY = "nobody"  # an id that nothing has
 NO_WIDGET = "no-widget"
+NO_NOTE = "no-note"
 NO_CHANNEL = "no-channel"
 
 ROUTES = [
@@ -68,6 +70,11 @@ ROUTES = [
     ),
     ("PUT", f"{API}/experiments/{NOBODY}/stop", Role.OPERATOR),
     ("GET", f"{API}/experiments/{NOBODY}/export/csv", Role.VIEWER),
+    ("GET", f"{API}/experiments/{NOBODY}/notes", Role.VIEWER),
+    ("POST", f"{API}/experiments/{NOBODY}/notes", Role.OPERATOR),
+    ("PUT", f"{API}/experiments/{NOBODY}/notes/{NO_NOTE}", Role.OPERATOR),
+    ("DELETE", f"{API}/experiments/{NOBODY}/notes/{NO_NOTE}", Role.OPERATOR),
+    ("POST", PREVIEW, Role.OPERATOR),
     ("GET", f"{API}/webhooks/{NOBODY}/deliveries", Role.ADMIN),
     ("POST", f"{API}/dashboards/{NOBODY}/widgets", Role.OPERATOR),
     ("PUT", f"{API}/dashboards/{NOBODY}/widgets/{NO_WIDGET}", Role.OPERATOR),
@@ -222,7 +229,8 @@ for literal in (UNLINKED, AVAILABLE, PACKAGES):
     OFFERED[literal] |= {"PUT", "DELETE"}  # it might be the id of something; as such it is not found
 for literal in (LATEST, BATCH, f"{DATAPOINTS}/series"):  # the same of a datapoint
     OFFERED[literal] |= {"GET", "DELETE"}
-OFFERED[STATUSES] |= {"GET", "PUT", "DELETE"}
+for literal in (STATUSES, PREVIEW):
+    OFFERED[literal] |= {"GET", "PUT", "DELETE"}
 
 
 @pytest.mark.parametrize(
