@@ -2,11 +2,12 @@
 
 /** A reading: as many digits as mean something, and never so many that a tile jumps. */
 export function number(value: number): string {
+  if (value === 0) return '0'
   if (!Number.isFinite(value)) return '–'
   const size = Math.abs(value)
-  if (size !== 0 && (size >= 1e7 || size < 1e-4)) return value.toExponential(3)
-  const digits = size >= 10_000 ? 0 : size >= 1000 ? 1 : size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4
-  return value.toFixed(Number.isInteger(value) && size >= 1000 ? 0 : digits)
+  if (size >= 1e7 || size < 1e-4) return value.toExponential(3)
+  if (size >= 1000) return value.toFixed(Number.isInteger(value) || size >= 10_000 ? 0 : 1)
+  return value.toFixed(size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4)
 }
 
 /** A number as somebody typed it: no digits that mean nothing. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Event } from '@/api/types'
-import { checked, draftOf } from '@/pages/events/draft'
+import { checked, draftOf, grouped } from '@/pages/events/draft'
 
 const event: Event = {
   public_id: 'e1',
@@ -38,4 +38,10 @@ describe('an event that is typed', () => {
     expect(checked(draftOf(event), event)).toHaveProperty('event.unit', '')
     expect(checked(draftOf(event), { ...event, unit: 'l' })).toHaveProperty('wrong.unit')
   })
+})
+
+it('groups the digits of a large limit', () => {
+  expect(grouped(10_000_000)).toBe('10\u202f000\u202f000')
+  expect(grouped(-1_234_567.25)).toBe('-1\u202f234\u202f567.25')
+  expect(grouped(40.5)).toBe('40.5')
 })

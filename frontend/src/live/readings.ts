@@ -48,6 +48,16 @@ export class Ring {
     return low
   }
 
+  /** Take readings of the past, by time, also between those that are there; the oldest go when it is full. */
+  merge(points: readonly { time: number; value: number }[]): void {
+    const all = new Map<number, number>()
+    for (const { time, value } of points) all.set(time, value)
+    for (let i = 0; i < this.length; i++) all.set(this.time(i), this.value(i))
+    const sorted = [...all].sort((a, b) => a[0] - b[0]).slice(-this.capacity)
+    this.first = this.length = 0
+    for (const [time, value] of sorted) this.push(time, value)
+  }
+
   private grow(): void {
     const size = Math.min(this.capacity, this.times.length * 2)
     const times = new Float64Array(size)

@@ -1,6 +1,7 @@
 /** An event as somebody types it, and what is wrong with it. */
 
 import type { Event, EventType } from '@/api/types'
+import { plain } from '@/format'
 
 export interface Draft {
   name: string
@@ -32,6 +33,14 @@ export const TYPES: readonly { type: EventType; name: string; about: string }[] 
 
 export function typeName(type: string): string {
   return TYPES.find((one) => one.type === type)?.name ?? type
+}
+
+/** A limit as people read it: 1 000 000. */
+export function grouped(value: number): string {
+  const [whole, part] = plain(value).split('.')
+  if (whole === undefined || whole.includes('e') || whole.length < 6) return plain(value)
+  const thin = whole.replaceAll(/\B(?=(\d{3})+$)/g, '\u202f')
+  return part === undefined ? thin : `${thin}.${part}`
 }
 
 export function draftOf(event: Event | null): Draft {
