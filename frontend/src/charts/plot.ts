@@ -152,7 +152,7 @@ export class Plot {
         return splits.map((at) => {
           if (step >= 86_400_000) return timeText(at, this.zone, 'day')
           const today = timeText(at, this.zone, 'day')
-          const clock = timeText(at, this.zone, step >= 60_000 ? 'minute' : 'second')
+          const clock = timeText(at, this.zone, step >= 60_000 ? 'minute' : 'second') + fraction(at, step)
           const text = today === day ? clock : `${clock}\n${today}`
           day = today
           return text
@@ -288,6 +288,12 @@ export class Plot {
     for (const end of ['pointerup', 'pointercancel'] as const)
       over.addEventListener(end, (event) => this.pointers.delete(event.pointerId))
   }
+}
+
+/** The part of a second, in as many digits as tell neighbours apart. */
+function fraction(at: number, step: number): string {
+  if (step >= 1000) return ''
+  return ((((at % 1000) + 1000) % 1000) / 1000).toFixed(step < 10 ? 3 : step < 100 ? 2 : 1).slice(1)
 }
 
 function scaleOf(unit: string): string {
