@@ -52,17 +52,15 @@ RENDERING: Final = re.compile(
 IN_SIGHT: Final = """
 () => [...document.querySelectorAll('.tile')].filter((tile) => tile.getBoundingClientRect().top < innerHeight).length
 """
-FRAME: Final = "BeginMainThreadFrame"
+FRAME: Final = "AnimationFrame"
 
 WATCH: Final = """
 (([round, first]) => {
-  const seen = { ages: [], long: [], frames: 0 };
+  const seen = { ages: [], long: [], waits: [] };
   window.__seen = seen;
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) seen.long.push(entry.duration);
   }).observe({ type: 'longtask' });
-  const count = () => { seen.frames++; requestAnimationFrame(count); };
-  requestAnimationFrame(count);
   const channel = new MessageChannel();
   let changed = new Map();
   // A message that is posted in an animation frame arrives when that frame has been laid out and painted.
@@ -73,12 +71,28 @@ WATCH: Final = """
       seen.ages.push(age * 1000);
     }
     changed = new Map();
+    seen.waits.push(performance.now() - window.__received);
+    window.__received = 0;
   };
   new MutationObserver((records) => {
-    if (changed.size === 0) requestAnimationFrame(() => channel.port2.postMessage(0));
-    for (const { target } of records) changed.set(target, target.textContent);
+    const waiting = changed.size > 0;
+    for (const { target } of records)
+      if (target.dataset?.testid === 'value') changed.set(target, target.textContent);
+    if (!waiting && changed.size > 0) requestAnimationFrame(() => channel.port2.postMessage(0));
   }).observe(document.querySelector('main'), { subtree: true, childList: true, characterData: true });
 })
+"""
+
+
+RECEIVED: Final = """
+const Socket = window.WebSocket;
+window.__received = 0;
+window.WebSocket = class extends Socket {
+  constructor(address) {
+    super(address);
+    this.addEventListener('message', () => { window.__received ||= performance.now(); });
+  }
+};
 """
 
 
@@ -89,11 +103,11 @@ class Found:
     events: int
     tiles_in_sight: int
     minutes: float
-    frames_per_s: float = 0.0
     script_ms: list[float] = field(default_factory=list)
     rendering_ms: list[float] = field(default_factory=list)
     long_tasks: list[float] = field(default_factory=list)
     ages_ms: list[float] = field(default_factory=list)
+    waits_ms: list[float] = field(default_factory=list)
     heap_mb: list[float] = field(default_factory=list)
     resident_mb: list[float] = field(default_factory=list)
     cores: float = 0.0
@@ -129,6 +143,7 @@ def _look(server: Server, minutes: float, size: tuple[int, int]) -> Found:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         context = browser.new_context(viewport={"width": size[0], "height": size[1]})
         context.add_init_script(f"localStorage.setItem('webmacs.token', {json.dumps(server.viewer_token)})")
+        context.add_init_script(RECEIVED)
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{server.port}/live")
         page.locator("[data-testid=value]").filter(has_text=re.compile(r"\d")).first.wait_for()
@@ -153,8 +168,7 @@ def _look(server: Server, minutes: float, size: tuple[int, int]) -> Found:
         found.heap_mb.append(_heap(cdp))
         found.resident_mb.append(renderer.memory_info().rss / 1e6)
         found.cores = (after.user + after.system - before.user - before.system) / whole_s
-        found.frames_per_s = seen["frames"] / whole_s
-        found.long_tasks, found.ages_ms = seen["long"], seen["ages"]
+        found.long_tasks, found.ages_ms, found.waits_ms = seen["long"], seen["ages"], seen["waits"]
         browser.close()
     return found
 
@@ -200,7 +214,7 @@ def _frames(cdp: CDPSession, page: Page) -> list[tuple[float, float]]:
 def _costs(events: Iterable[dict[str, Any]]) -> Iterator[tuple[float, float]]:
     """Of the thread that makes the frames: what was spent between the begin of one frame and the next, ms."""
     whole = [event for event in events if event.get("ph") == "X" and "dur" in event]
-    starts = [event for event in events if event["name"] == FRAME]
+    starts = [event for event in events if event["name"] == FRAME and event.get("ph") == "b"]
     if not starts:
         return
     threads = statistics.mode((event["pid"], event["tid"]) for event in starts)
@@ -236,6 +250,7 @@ def _show(console: Console, found: Found) -> None:
     rows = {
         "script of a frame, ms": found.script_ms,
         "style, layout and paint of a frame, ms": found.rendering_ms,
+        "from a message to the frame that shows it, ms": found.waits_ms,
         "age of a value when its frame is shown, ms": found.ages_ms,
         "long tasks (over 50 ms), ms": found.long_tasks,
     }
@@ -244,7 +259,7 @@ def _show(console: Console, found: Found) -> None:
     console.print(table)
     early = found.heap_mb[min(2, len(found.heap_mb) - 1)]
     console.print(
-        f"{found.frames_per_s:.0f} frames a second, {found.cores:.2f} of a core; heap {found.heap_mb[0]:.1f} MB, after "
+        f"{found.cores:.2f} of a core; heap {found.heap_mb[0]:.1f} MB, after "
         f"a minute {early:.1f}, at the end {found.heap_mb[-1]:.1f}; resident {found.resident_mb[0]:.0f} to "
         f"{found.resident_mb[-1]:.0f} MB; the sender was {found.late_ms:.0f} ms late at most"
     )

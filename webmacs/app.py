@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import WSCloseCode, web
 
 from webmacs.auth import Authenticator, Passwords
+from webmacs.bundle import Bundle
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock, SystemClock
 from webmacs.config import Settings
@@ -34,6 +35,7 @@ from webmacs.handlers.limits import RequestLimit
 from webmacs.handlers.logging import LogRoutes
 from webmacs.handlers.lookbacks import lookbacks
 from webmacs.handlers.notes import NoteRoutes
+from webmacs.handlers.pages import PageRoutes
 from webmacs.handlers.plugins import PluginRoutes
 from webmacs.handlers.proxies import Proxies
 from webmacs.handlers.rules import RuleRoutes
@@ -158,6 +160,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     routes.add_socket("/ws/datapoints/stream", stream.handle)
     logins = Logins(settings.auth, clock, metrics)
     turns = lookbacks(settings.storage)
+    bundle = Bundle()
     resources: tuple[Resource, ...] = (
         AuthRoutes(auth, passwords, logins, proxies, storage, catalog, clock),
         DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline),
@@ -178,10 +181,12 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
         UnofferedRoutes(),
         HealthRoutes(health, latest, metrics),
         DocumentRoutes(),
+        PageRoutes(bundle),
     )
     for resource in resources:
         resource.register(routes)
 
+    app.on_startup.append(lambda _app: asyncio.to_thread(bundle.load))
     app.cleanup_ctx.append(_storage)
     app.cleanup_ctx.append(_pipeline)
     app.cleanup_ctx.append(_background)
