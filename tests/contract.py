@@ -399,6 +399,8 @@ OURS: Final = {
     ("PUT", "/experiments/{}/notes/{}"),
     ("DELETE", "/experiments/{}/notes/{}"),
     ("POST", "/plugins/status"),
+    ("POST", "/webhooks/{}/test"),
+    ("POST", "/webhooks/{}/deliveries/{}/redeliver"),
     ("POST", "/rules/preview"),
     ("GET", "/events/unlinked"),
     ("GET", "/metrics"),

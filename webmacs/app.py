@@ -169,7 +169,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
         PluginRoutes(storage, catalog, latest, statuses, find_plugins(), clock, settings.plugins.quiet_s),
         ChannelRoutes(storage, catalog, clock),
         RuleRoutes(storage, catalog, clock, turns),
-        WebhookRoutes(storage, catalog, clock),
+        WebhookRoutes(storage, catalog, outbox, clock),
         DashboardRoutes(storage, catalog, clock),
         UserRoutes(storage, catalog, passwords, logins, proxies, clock),
         TokenRoutes(storage, catalog, uses, clock),
