@@ -403,6 +403,7 @@ OURS: Final = {
     ("POST", "/webhooks/{}/deliveries/{}/redeliver"),
     ("POST", "/rules/preview"),
     ("GET", "/events/unlinked"),
+    ("POST", "/events/unlinked/adopt"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),

@@ -18,6 +18,7 @@ from webmacs.config import Settings
 from webmacs.errors import Conflict, StorageError, StorageUnavailable
 from webmacs.extensions import find_plugins, load_stages, load_storage
 from webmacs.given import Given, NewestGiven
+from webmacs.handlers.adoption import AdoptionRoutes
 from webmacs.handlers.agents import Agents
 from webmacs.handlers.apidocs import DocumentRoutes
 from webmacs.handlers.audit import AuditRoutes
@@ -163,6 +164,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
         DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline),
         HistoryRoutes(storage, catalog, latest, clock, turns),
         EventRoutes(storage, catalog, clock),
+        AdoptionRoutes(storage, catalog, clock),
         ExperimentRoutes(storage, catalog, outbox, clock),
         NoteRoutes(storage, catalog, clock),
         StatusRoutes(statuses),

@@ -56,6 +56,7 @@ ROUTES = [
     ("GET", f"{DATAPOINTS}/{NOBODY}", Role.VIEWER),
     ("DELETE", f"{DATAPOINTS}/{NOBODY}", Role.OPERATOR),
     ("GET", UNLINKED, Role.VIEWER),
+    ("POST", f"{UNLINKED}/adopt", Role.ADMIN),
     ("GET", "/health", None),
     ("GET", "/metrics", Role.VIEWER),
     *(
