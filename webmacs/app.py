@@ -19,6 +19,7 @@ from webmacs.config import Settings
 from webmacs.errors import Conflict, StorageError, StorageUnavailable
 from webmacs.extensions import find_plugins, load_stages, load_storage
 from webmacs.given import Given, NewestGiven
+from webmacs.handlers.adoption import AdoptionRoutes
 from webmacs.handlers.agents import Agents
 from webmacs.handlers.apidocs import DocumentRoutes
 from webmacs.handlers.audit import AuditRoutes
@@ -166,13 +167,14 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
         DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline),
         HistoryRoutes(storage, catalog, latest, clock, turns),
         EventRoutes(storage, catalog, clock),
+        AdoptionRoutes(storage, catalog, clock),
         ExperimentRoutes(storage, catalog, outbox, clock),
         NoteRoutes(storage, catalog, clock),
         StatusRoutes(statuses),
         PluginRoutes(storage, catalog, latest, statuses, find_plugins(), clock, settings.plugins.quiet_s),
         ChannelRoutes(storage, catalog, clock),
         RuleRoutes(storage, catalog, clock, turns),
-        WebhookRoutes(storage, catalog, clock),
+        WebhookRoutes(storage, catalog, outbox, clock),
         DashboardRoutes(storage, catalog, clock),
         UserRoutes(storage, catalog, passwords, logins, proxies, clock),
         TokenRoutes(storage, catalog, uses, clock),

@@ -41,6 +41,7 @@ RESOURCES = {  # role to read, to write, to change one
 NOBODY = "nobody"  # an id that nothing has
 NO_WIDGET = "no-widget"
 NO_NOTE = "no-note"
+NO_DELIVERY = "no-delivery"
 NO_CHANNEL = "no-channel"
 
 ROUTES = [
@@ -55,6 +56,7 @@ ROUTES = [
     ("GET", f"{DATAPOINTS}/{NOBODY}", Role.VIEWER),
     ("DELETE", f"{DATAPOINTS}/{NOBODY}", Role.OPERATOR),
     ("GET", UNLINKED, Role.VIEWER),
+    ("POST", f"{UNLINKED}/adopt", Role.ADMIN),
     ("GET", "/health", None),
     ("GET", "/metrics", Role.VIEWER),
     *(
@@ -76,6 +78,8 @@ ROUTES = [
     ("DELETE", f"{API}/experiments/{NOBODY}/notes/{NO_NOTE}", Role.OPERATOR),
     ("POST", PREVIEW, Role.OPERATOR),
     ("GET", f"{API}/webhooks/{NOBODY}/deliveries", Role.ADMIN),
+    ("POST", f"{API}/webhooks/{NOBODY}/test", Role.ADMIN),
+    ("POST", f"{API}/webhooks/{NOBODY}/deliveries/{NO_DELIVERY}/redeliver", Role.ADMIN),
     ("POST", f"{API}/dashboards/{NOBODY}/widgets", Role.OPERATOR),
     ("PUT", f"{API}/dashboards/{NOBODY}/widgets/{NO_WIDGET}", Role.OPERATOR),
     ("DELETE", f"{API}/dashboards/{NOBODY}/widgets/{NO_WIDGET}", Role.OPERATOR),
@@ -214,7 +218,9 @@ async def test_the_scheme_is_written_in_any_case(shared: Server, scheme: str) ->
 @pytest.mark.promise("S3")
 async def test_first_who_it_is_then_the_role_then_the_body(shared: Server) -> None:
     for method, path, needs in GUARDED:
-        if method not in {"POST", "PUT"} or path in {LOGOUT, f"{API}/experiments/{NOBODY}/stop"}:
+        if (
+            method not in {"POST", "PUT"} or path == LOGOUT or path.endswith(("/stop", "/test", "/redeliver"))
+        ):  # no body
             continue
         assert (await call(shared, method, path, data=b"{")).status == 401
         if needs is not Role.VIEWER:
