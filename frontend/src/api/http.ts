@@ -53,6 +53,33 @@ export class Api {
     return (await this.fetch(path, { timeout: 600_000, ...options })).blob()
   }
 
+  /**
+   * A file, and the name that the server gives it; `progress` hears how many bytes came so far.
+   *
+   * @throws ApiError also when the link breaks on the way: half a file is none.
+   */
+  async download(
+    path: string,
+    progress: (bytes: number) => void,
+    options: RequestOptions = {},
+  ): Promise<{ blob: Blob; name: string | null }> {
+    const response = await this.fetch(path, { timeout: 6 * 3_600_000, ...options })
+    const chunks: Uint8Array<ArrayBuffer>[] = []
+    let bytes = 0
+    try {
+      const reader = response.body!.getReader()
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        chunks.push(part.value)
+        progress((bytes += part.value.length))
+      }
+    } catch (error) {
+      if (options.signal?.aborted) throw error
+      throw new ApiError(0, 'The connection broke before the file was complete; nothing was saved.')
+    }
+    const type = response.headers.get('Content-Type') ?? ''
+    return { blob: new Blob(chunks, { type }), name: fileName(response.headers.get('Content-Disposition')) }
+  }
+
   get<T>(path: string, query?: RequestOptions['query'], signal?: AbortSignal): Promise<T> {
     return this.request<T>(path, { query, signal })
   }
@@ -118,6 +145,18 @@ export interface Page<T> {
   page_size: number
   total: number
   data: T[]
+}
+
+/** The name of a file in `Content-Disposition` (RFC 6266): the one that may have any letter first. */
+export function fileName(disposition: string | null): string | null {
+  const whole = /filename\*=UTF-8''([^;\s]+)/i.exec(disposition ?? '')
+  if (whole !== null)
+    try {
+      return decodeURIComponent(whole[1]!)
+    } catch {
+      // not as the standard has it: the plain one is there, too
+    }
+  return /filename="([^"]*)"/i.exec(disposition ?? '')?.[1] ?? null
 }
 
 async function said(response: Response): Promise<string> {
