@@ -37,12 +37,16 @@ export const useCatalog = defineStore('catalog', () => {
   const empty = computed(() => loaded.value && events.value.length === 0 && plugins.value.length === 0)
 
   let under_way: Promise<void> | null = null
+  let next: Promise<void> | null = null
 
-  /** Ask for everything again. Calls that come while one is under way share the next. */
+  /** Ask for everything again. Calls that come while one is under way share the next, which knows what they have written. */
   function refresh(): Promise<void> {
-    const before = under_way ?? Promise.resolve()
-    under_way ??= before.then(load).finally(() => (under_way = null))
-    return under_way
+    if (under_way === null) return (under_way = load().finally(() => (under_way = null)))
+    next ??= under_way.then(() => {
+      next = null
+      return refresh()
+    })
+    return next
   }
 
   async function load(): Promise<void> {
