@@ -27,6 +27,12 @@ function place(text: string, error: unknown): string {
   return /end of|unexpected end/i.test(words) ? ': it ends too early' : ''
 }
 
+/** What the server says of a configuration that it refuses, without the name of the field; empty: it is about something else. */
+export function refusedConfig(text: string): string {
+  const found = /^config_json: (.+)$/is.exec(text)?.[1]
+  return found === undefined ? '' : found.charAt(0).toUpperCase() + found.slice(1)
+}
+
 /** What is sent: null for no configuration. */
 export function configOf(text: string): string | null {
   return text.trim() === '' ? null : text

@@ -21,7 +21,7 @@ export function stateOf(plugin: Pick<Plugin, 'enabled' | 'status'>): State {
     case 'error':
       return { label: 'error', kind: 'bad', about: 'Its controller says that something is wrong.' }
     default:
-      return { label: 'inactive', kind: 'warn', about: 'Nothing was heard of it lately.' }
+      return { label: 'inactive', kind: 'warn', about: 'Nothing was heard from it lately.' }
   }
 }
 
