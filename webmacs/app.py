@@ -34,9 +34,9 @@ from webmacs.handlers.history import HistoryRoutes
 from webmacs.handlers.http import Resource, Routes, errors_as_json, mark
 from webmacs.handlers.limits import RequestLimit
 from webmacs.handlers.logging import LogRoutes
-from webmacs.handlers.pages import PageRoutes
 from webmacs.handlers.lookbacks import lookbacks
 from webmacs.handlers.notes import NoteRoutes
+from webmacs.handlers.pages import PageRoutes
 from webmacs.handlers.plugins import PluginRoutes
 from webmacs.handlers.proxies import Proxies
 from webmacs.handlers.rules import RuleRoutes

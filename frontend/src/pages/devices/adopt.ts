@@ -2,10 +2,10 @@
 
 import type { Event, EventType, Plugin, Unlinked } from '@/api/types'
 
-/** The `plugin_id` of instances that a script or controller of one's own speaks for. */
-export const OWN = 'script'
-/** The one of the instance that the server makes for ids which are adopted without one. */
-export const ADOPTED = 'adopted'
+/** The `plugin_id` of instances that no controller serves: readings of these come from a script, or from anywhere. */
+export const OWN = 'adopted'
+/** What the server calls the one that ids are linked to unless another one is named. */
+export const COMMON = 'Adopted readings'
 
 export interface Adoption {
   event_public_id: string
@@ -66,13 +66,16 @@ export function readableId(name: string, taken: { has(id: string): boolean }): s
   for (let n = 2; ; n++) if (!taken.has(`${id}-${n}`)) return `${id}-${n}`
 }
 
-/** The instance that an unknown id most likely belongs to: the newest that somebody's own script speaks for. */
-export function likelyDevice(plugins: readonly Plugin[]): string {
-  const own = plugins.filter((plugin) => plugin.plugin_id === OWN && plugin.enabled)
-  return (
-    own.reduce((newest, one) => (one.created_on > (newest?.created_on ?? '') ? one : newest), own[0])
-      ?.public_id ?? ''
-  )
+/**
+ * The instance that an unknown id most likely belongs to: the newest one of a script. Its token opens that instance alone,
+ * and any other sender may send to it as well. Empty: there is none.
+ */
+export function likelyDevice(
+  plugins: readonly Pick<Plugin, 'plugin_id' | 'instance_name' | 'enabled' | 'created_on' | 'public_id'>[],
+): string {
+  const own = plugins.filter((one) => one.plugin_id === OWN && one.enabled && one.instance_name !== COMMON)
+  own.sort((a, b) => Date.parse(b.created_on) - Date.parse(a.created_on))
+  return own[0]?.public_id ?? ''
 }
 
 /** What is asked for when somebody just clicks. */

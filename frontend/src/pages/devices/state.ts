@@ -1,7 +1,7 @@
 /** How a device is doing, in words. */
 
 import type { Plugin } from '@/api/types'
-import { ADOPTED, OWN } from './adopt'
+import { COMMON, OWN } from './adopt'
 
 export interface State {
   label: string
@@ -26,15 +26,18 @@ export function stateOf(plugin: Pick<Plugin, 'enabled' | 'status'>): State {
 }
 
 /** What kind of device it is; those of one's own are no plugins that could be looked up. */
-export function kindOf(plugin: Pick<Plugin, 'plugin_id'>, names: ReadonlyMap<string, string>): string {
-  if (plugin.plugin_id === OWN) return 'Script or controller of your own'
-  if (plugin.plugin_id === ADOPTED) return 'Readings that were adopted'
+export function kindOf(
+  plugin: Pick<Plugin, 'plugin_id' | 'instance_name'>,
+  names: ReadonlyMap<string, string>,
+): string {
+  if (plugin.plugin_id === OWN)
+    return plugin.instance_name === COMMON ? 'From anywhere' : 'Script or controller of your own'
   return names.get(plugin.plugin_id) ?? plugin.plugin_id
 }
 
 /** Whether a script speaks for it, not the controller. */
 export function isOwn(plugin: Pick<Plugin, 'plugin_id'>): boolean {
-  return plugin.plugin_id === OWN || plugin.plugin_id === ADOPTED
+  return plugin.plugin_id === OWN
 }
 
 /** When something was heard of it last, in ms; the live readings know it sooner than the list does. Null: never. */
