@@ -29,8 +29,7 @@ function place(text: string, error: unknown): string {
 
 /** What the server says of a configuration that it refuses, without the name of the field; empty: it is about something else. */
 export function refusedConfig(text: string): string {
-  const found = /^config_json: (.+)$/is.exec(text)?.[1]
-  return found === undefined ? '' : found.charAt(0).toUpperCase() + found.slice(1)
+  return /^config_json: (.+)$/is.exec(text)?.[1] ?? ''
 }
 
 /** What is sent: null for no configuration. */

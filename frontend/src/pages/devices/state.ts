@@ -10,10 +10,18 @@ export interface State {
   about: string
 }
 
-export function stateOf(plugin: Pick<Plugin, 'enabled' | 'status'>): State {
+/** Readings no older than this show that it is there, before the list does. */
+const FRESH_MS = 10_000
+
+/** `age`: how long ago something was heard from it, in ms; null: never. */
+export function stateOf(
+  plugin: Pick<Plugin, 'enabled' | 'status' | 'demo_mode'>,
+  age: number | null = null,
+): State {
   if (!plugin.enabled)
     return { label: 'switched off', kind: '', about: 'Its readings are not stored while it is switched off.' }
-  switch (plugin.status) {
+  const here = plugin.status === 'inactive' && age !== null && age < FRESH_MS
+  switch (here ? (plugin.demo_mode ? 'demo' : 'connected') : plugin.status) {
     case 'connected':
       return { label: 'connected', kind: 'good', about: 'Readings come in.' }
     case 'demo':
