@@ -61,6 +61,8 @@ WATCH: Final = """
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) seen.long.push(entry.duration);
   }).observe({ type: 'longtask' });
+  const watched = document.querySelector('[data-testid=value]');
+  window.__watched = watched.closest('[data-event]').dataset.event;
   const channel = new MessageChannel();
   let changed = new Map();
   // A message that is posted in an animation frame arrives when that frame has been laid out and painted.
@@ -70,9 +72,8 @@ WATCH: Final = """
       const age = (((now % round) - (Number(text) - first)) % round + round) % round;
       seen.ages.push(age * 1000);
     }
+    if (changed.has(watched) && window.__received) seen.waits.push(performance.now() - window.__received);
     changed = new Map();
-    seen.waits.push(performance.now() - window.__received);
-    window.__received = 0;
   };
   new MutationObserver((records) => {
     const waiting = changed.size > 0;
@@ -90,7 +91,9 @@ window.__received = 0;
 window.WebSocket = class extends Socket {
   constructor(address) {
     super(address);
-    this.addEventListener('message', () => { window.__received ||= performance.now(); });
+    this.addEventListener('message', ({ data }) => {
+      if (window.__watched && data.includes(window.__watched)) window.__received = performance.now();
+    });
   }
 };
 """
