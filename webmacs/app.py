@@ -160,7 +160,6 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     routes.add_socket("/ws/controller/telemetry", telemetry.handle)
     routes.add_socket("/ws/datapoints/stream", stream.handle)
     logins = Logins(settings.auth, clock, metrics)
-    turns = lookbacks(settings.storage)
     bundle = Bundle()
     turns = lookbacks(settings.storage)
     resources: tuple[Resource, ...] = (
