@@ -173,7 +173,7 @@ describe('live readings', () => {
   it('may be followed anew from within a call', () => {
     const { readings, frame } = followed()
     let calls = 0
-    let end = () => undefined as void
+    let end: () => void = () => undefined
     const listener = () => {
       calls++
       if (calls > 50) throw new Error('round and round')
