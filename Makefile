@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PROJECT := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults promise soak check format lint types audit mutants bench bench-quick pyz clean distclean
+.PHONY: help demo test faults promise soak check format lint types dashboard dashboard-check screenshots audit mutants bench bench-quick pyz clean distclean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ promise: $(VENV)/.test ## the same for one row of docs/reliability.md: make prom
 soak: $(VENV)/.test ## 20 minutes at half of what this machine takes: memory, descriptors, lag (ARGS=--minutes=60)
 	$(BIN)/python -m benchmarks.soak $(ARGS)
 
-check: test format lint types ## what CI runs: the tests, the format, the lint rules, the types
+check: test format lint types dashboard-check ## what CI runs: the tests, the format, the lint rules, the types, the dashboard
 
 format: $(VENV)/.lint ## is everything formatted? (`.venv/bin/ruff format` mends it)
 	$(BIN)/ruff format --check .
@@ -43,6 +43,21 @@ lint: $(VENV)/.lint ## ruff's rules
 
 types: $(VENV)/.lint ## mypy --strict over the package, the tests, the benchmarks and the examples
 	$(BIN)/mypy
+
+dashboard: frontend/node_modules/.package-lock.json ## build webmacs/static/ from frontend/ (needs Node 20 or newer, with npm)
+	cd frontend && npm run build
+
+dashboard-check: $(VENV)/.test frontend/node_modules/.package-lock.json ## the dashboard's format, lint, types, tests; is webmacs/static/ what frontend/ makes?
+	cd frontend && npm run check
+	PYTHON=$(abspath $(BIN)/python) frontend/scripts/compare.sh
+
+screenshots: $(VENV)/.test ## the README's pictures, from the demonstration: ten minutes (needs Debian's chromium)
+	$(BIN)/python frontend/scripts/screenshots.py
+
+frontend/node_modules/.package-lock.json: frontend/package.json frontend/package-lock.json
+	@command -v npm >/dev/null || { echo "the dashboard is built with npm, which is not here: install Node.js 20 or newer" >&2; exit 1; }
+	cd frontend && npm ci
+	@touch $@
 
 audit: $(VENV)/.audit ## known vulnerabilities in what a fresh installation gets today
 	@$(BIN)/python .ci/audit.py
@@ -66,7 +81,7 @@ dist/webmacs.pyz: $(VENV)/.test $(PROJECT) README.md $(shell find webmacs -type 
 	@echo "$@ is made: $$(du -h $@ | cut -f1)"
 
 clean: ## remove what was built and cached; the demo's data and .venv stay
-	@rm -rf build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants
+	@rm -rf build dist *.egg-info frontend/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache mutants
 	@find webmacs tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove .venv too

@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import WSCloseCode, web
 
 from webmacs.auth import Authenticator, Passwords
+from webmacs.bundle import Bundle
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock, SystemClock
 from webmacs.config import Settings
@@ -32,6 +33,7 @@ from webmacs.handlers.history import HistoryRoutes
 from webmacs.handlers.http import Resource, Routes, errors_as_json, mark
 from webmacs.handlers.limits import RequestLimit
 from webmacs.handlers.logging import LogRoutes
+from webmacs.handlers.pages import PageRoutes
 from webmacs.handlers.plugins import PluginRoutes
 from webmacs.handlers.proxies import Proxies
 from webmacs.handlers.rules import RuleRoutes
@@ -155,6 +157,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     routes.add_socket("/ws/controller/telemetry", telemetry.handle)
     routes.add_socket("/ws/datapoints/stream", stream.handle)
     logins = Logins(settings.auth, clock, metrics)
+    bundle = Bundle()
     resources: tuple[Resource, ...] = (
         AuthRoutes(auth, passwords, logins, proxies, storage, catalog, clock),
         DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline),
@@ -174,10 +177,12 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
         UnofferedRoutes(),
         HealthRoutes(health, latest, metrics),
         DocumentRoutes(),
+        PageRoutes(bundle),
     )
     for resource in resources:
         resource.register(routes)
 
+    app.on_startup.append(lambda _app: asyncio.to_thread(bundle.load))
     app.cleanup_ctx.append(_storage)
     app.cleanup_ctx.append(_pipeline)
     app.cleanup_ctx.append(_background)

@@ -38,7 +38,7 @@ async def listed(server: Server, query: str = "") -> dict[str, Any]:
     return found
 
 
-async def series(server: Server, *events: str, **query: int) -> dict[str, list[dict[str, Any]]]:
+async def series(server: Server, *events: str, **query: object) -> dict[str, list[dict[str, Any]]]:
     reply = await rest(server, "POST", SERIES, {"event_public_ids": events, **query}, Role.VIEWER)
     assert reply.status == 200, reply
     found: dict[str, list[dict[str, Any]]] = reply.body
@@ -124,6 +124,26 @@ async def test_a_reading_of_a_clock_that_is_ahead_is_part_of_the_series(serve: S
     assert [one["value"] for one in (await series(server, event, minutes=1))[event]] == [7.0]
 
 
+@alone
+async def test_a_series_may_be_of_any_stretch_of_time(serve: Serve) -> None:
+    server = await serve()
+    begin_us = now_us() - 90 * MINUTE_US
+    await measured(server, [(float(n), begin_us + n * MINUTE_US) for n in range(90)])
+    event = server.plant.linked[0]
+
+    def moment(minute: float) -> str:
+        return to_datetime(begin_us + int(minute * MINUTE_US)).isoformat()
+
+    async def values(**query: object) -> list[float]:
+        return [one["value"] for one in (await series(server, event, **query))[event]]
+
+    assert await values(**{"from": moment(10), "until": moment(12.5)}) == [10.0, 11.0, 12.0]
+    assert await values(**{"from": moment(10), "until": moment(12)}) == [10.0, 11.0, 12.0]
+    assert await values(**{"from": moment(87), "minutes": 1}) == [87.0, 88.0, 89.0]
+    assert await values(**{"from": moment(-400 * 24 * 60 - 300)}) == [float(n) for n in range(90)]
+    assert await values(**{"from": moment(300)}) == []
+
+
 async def test_the_same_event_may_be_asked_for_twice(shared: Server) -> None:
     event = shared.plant.linked[0]
     assert set(await series(shared, event, event)) == {event}
@@ -141,6 +161,11 @@ BAD = {
     "half a minute": {"event_public_ids": ["a"], "minutes": 0.5},
     "few points": {"event_public_ids": ["a"], "max_points": 9},
     "many points": {"event_public_ids": ["a"], "max_points": 2001},
+    "from no time": {"event_public_ids": ["a"], "from": "yesterday"},
+    "from a time without an offset": {"event_public_ids": ["a"], "from": "2026-01-01T00:00:00"},
+    "until, and no from": {"event_public_ids": ["a"], "until": "2026-01-01T00:00:00Z"},
+    "from after until": {"event_public_ids": ["a"], "from": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"},
+    "two years": {"event_public_ids": ["a"], "from": "2024-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"},
 }
 
 
@@ -148,7 +173,7 @@ BAD = {
 async def test_a_series_that_cannot_be_is_422(shared: Server, body: dict[str, object]) -> None:
     reply = await rest(shared, "POST", SERIES, body)
     assert reply.status == 422
-    assert re.match("event_public_ids|minutes|max_points", reply.detail)
+    assert re.match("event_public_ids|minutes|max_points|from|until", reply.detail), reply.detail
 
 
 @pytest.mark.parametrize("event", ["", "\0", "é" * 100], ids=["empty", "U+0000", "not ASCII"])

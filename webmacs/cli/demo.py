@@ -224,7 +224,7 @@ def welcome(address: str, exhibit: Exhibit, config: Path) -> Text:
         *password,
         ("\n  Streaming  ", "dim"),
         what,
-        "\n\nWatch it from another terminal:\n\n  ",
+        "\n\nOpen the address in a browser, or watch it from another terminal:\n\n  ",
         (f"{me} watch --config {file}", "green"),
         alarm if exhibit.alarmed else "",
         ("\n\nCtrl-C stops it.\n", "dim"),
@@ -244,7 +244,7 @@ async def _account(storage: Storage, email: str, password: str, role: Role, now_
 async def _fresh_token(storage: Storage, now_us: int) -> str:
     """An API token for the machine's own account, in place of the one of the last start: its text is kept nowhere.
 
-    It is good for the readings of the machine's own instance alone.
+    It is good for every device, as one that is bound to an instance is not: what somebody adds is measured at once.
     """
     try:
         user, _ = await accounts.user_by_email(storage, MACHINE)
@@ -253,7 +253,6 @@ async def _fresh_token(storage: Storage, now_us: int) -> str:
     for old in await accounts.tokens(storage):
         if old.user_id == user.id and old.name == INSTANCE:
             await accounts.remove_token(storage, old.public_id)
-    instance = next(plugin for plugin in await plugins.plugins(storage) if plugin.instance_name == INSTANCE)
     text = new_api_token()
     await accounts.add_token(
         storage,
@@ -262,8 +261,7 @@ async def _fresh_token(storage: Storage, now_us: int) -> str:
         digest=api_token_digest(text),
         expires_us=None,
         now_us=now_us,
-        scope=Scope.INGEST,
-        plugin_id=instance.id,
+        scope=Scope.FULL,
     )
     return text
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, model_validator
 
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
@@ -17,7 +17,7 @@ from webmacs.handlers.datapoints import DatapointShape, datapoint_shape
 from webmacs.handlers.http import PREFIX, Routes
 from webmacs.handlers.resource import Call, Done, Encoded, Page, PageQuery, done
 from webmacs.latest import LatestValues
-from webmacs.model import Datapoint, Event, Role, Scope
+from webmacs.model import Datapoint, Event, Role, Scope, to_us
 from webmacs.storage import history
 from webmacs.storage.base import Storage
 from webmacs.storage.history import MIN_POINTS, Key
@@ -26,6 +26,7 @@ from webmacs.totals import Total
 MAX_SERIES = 20
 MAX_MINUTES = 10 * 24 * 60
 MAX_POINTS = 2000
+MAX_STRETCH_US = 400 * 86_400_000_000
 MINUTE_US = 60_000_000
 AT_ONCE = 100
 
@@ -33,11 +34,26 @@ _POINTS = TypeAdapter(list[DatapointShape])
 
 
 class SeriesQuery(BaseModel):
-    """Which events, how far back, and in how many points each at most."""
+    """Which events, which stretch of time, and in how many points each at most.
+
+    The stretch is the last `minutes`, or all `from` a time `until` another, which is now unless it is said.
+    """
 
     event_public_ids: Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=MAX_SERIES)]
     minutes: Annotated[int, Field(ge=1, le=MAX_MINUTES)] = 60
     max_points: Annotated[int, Field(ge=MIN_POINTS, le=MAX_POINTS)] = 500
+    begin: Annotated[AwareDatetime | None, Field(alias="from")] = None
+    until: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.until is not None and self.begin is None:
+            raise ValueError("until: needs from, the time at which the stretch begins")
+        if self.begin is not None and self.until is not None:
+            stretch_us = to_us(self.until) - to_us(self.begin)
+            if not 0 < stretch_us <= MAX_STRETCH_US:
+                raise ValueError("until: must be after from, by 400 days at most")
+        return self
 
 
 class HistoryRoutes:
@@ -74,7 +90,7 @@ class HistoryRoutes:
         return call.query.holding([datapoint_shape(datapoint) for datapoint in found], total)
 
     async def series(self, call: Call[SeriesQuery]) -> Encoded[dict[str, list[DatapointShape]]]:
-        """The readings of some events up to now, by time.
+        """The readings of some events in a stretch of time, by time.
 
         Of an event that has more than `max_points`: the smallest and the largest of equal intervals, the first and the
         last. An event that is not known has none.
@@ -111,14 +127,23 @@ class HistoryRoutes:
 
     async def _stretch(self, event: Event, query: SeriesQuery) -> list[Datapoint]:
         now_us = self._clock.now_us()
-        newest = self._latest.all().get(event.id)
-        until_us = max(now_us, newest.time_us if newest else 0) + 1  # the clock of its controller may be ahead
+        if query.begin is None:
+            from_us = now_us - query.minutes * MINUTE_US
+        else:
+            from_us = max(to_us(query.begin), now_us - MAX_STRETCH_US) if query.until is None else to_us(query.begin)
+        if query.until is None:
+            newest = self._latest.all().get(event.id)
+            until_us = max(now_us, newest.time_us if newest else 0) + 1  # the clock of its controller may be ahead
+        else:
+            until_us = to_us(query.until) + 1
+        if from_us >= until_us:
+            return []
         async with self._turns:
             return await history.series(
                 self._storage,
                 self._catalog.current,
                 event.id,
-                from_us=now_us - query.minutes * MINUTE_US,
+                from_us=from_us,
                 until_us=until_us,
                 max_points=query.max_points,
             )

@@ -114,6 +114,10 @@ class Routes:
         """Add a WebSocket, whose doorkeeper asks for the token."""
         self._serve("GET", path, handler)
 
+    def add_page(self, path: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> None:
+        """Add what browsers load: public, the same for everyone, and no part of the interface that is described."""
+        self._router.add_route("GET", path, handler)
+
     def _serve(self, method: str, path: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> None:
         for form in (path, f"{path}/"):
             self._router.add_route(method, form, handler)

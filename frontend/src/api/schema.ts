@@ -120,7 +120,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * The readings of some events up to now, by time
+         * The readings of some events in a stretch of time, by time
          * @description Of an event that has more than `max_points`: the smallest and the largest of equal intervals, the first and the last. An event that is not known has none.
          */
         post: operations["history_series"];
@@ -1815,7 +1815,9 @@ export interface components {
         Scope: "ingest" | "read" | "full";
         /**
          * SeriesQuery
-         * @description Which events, how far back, and in how many points each at most.
+         * @description Which events, which stretch of time, and in how many points each at most.
+         *
+         *     The stretch is the last `minutes`, or all `from` a time `until` another, which is now unless it is said.
          */
         SeriesQuery: {
             /** Event Public Ids */
@@ -1830,6 +1832,16 @@ export interface components {
              * @default 500
              */
             max_points: number;
+            /**
+             * From
+             * @default null
+             */
+            from: string | null;
+            /**
+             * Until
+             * @default null
+             */
+            until: string | null;
         };
         /**
          * SignOnShape

@@ -44,6 +44,8 @@ export class Plot {
   private markers: readonly Marker[] = []
   private lines: readonly Line[] = []
   private stretch: Stretch = { from: 0, until: 1 }
+  /** Texts grow with the page, on a wall for instance. */
+  private readonly rem: number
   private readonly pointers = new Map<number, number>()
 
   constructor(
@@ -53,6 +55,7 @@ export class Plot {
     private readonly zone: Zone,
     private readonly events: PlotEvents,
   ) {
+    this.rem = parseFloat(getComputedStyle(document.documentElement).fontSize)
     const scales: uPlot.Scales = { x: { time: true, range: () => [this.stretch.from, this.stretch.until] } }
     const units = [...new Set(series.map((one) => one.unit))]
     for (const unit of units)
@@ -118,6 +121,10 @@ export class Plot {
     this.u.setCursor({ left, top: this.u.over.clientHeight / 2 })
   }
 
+  private font(): string {
+    return `${0.75 * this.rem}px system-ui, sans-serif`
+  }
+
   private fit(): void {
     const { clientWidth: width, clientHeight: height } = this.place
     if (width > 0 && height > 0) this.u.setSize({ width, height })
@@ -140,11 +147,11 @@ export class Plot {
   private timeAxis(): uPlot.Axis {
     return {
       stroke: this.colours.text,
-      font: '12px system-ui, sans-serif',
+      font: this.font(),
       grid: { stroke: this.colours.line, width: 1 },
       ticks: { show: false },
-      space: 80,
-      size: 40,
+      space: 5 * this.rem,
+      size: 2.5 * this.rem,
       values: (_u, splits, _axis, _space, step) => {
         let day = ''
         return splits.map((at) => {
@@ -164,15 +171,16 @@ export class Plot {
       scale: scaleOf(unit),
       side: place % 2 === 0 ? 3 : 1,
       stroke: this.colours.text,
-      font: '12px system-ui, sans-serif',
+      font: this.font(),
       grid: { show: place === 0, stroke: this.colours.line, width: 1 },
       ticks: { show: false },
       gap: 6,
-      size: (_u, values) => 18 + 7 * Math.max(2, ...(values ?? []).map((text) => text.length)),
+      size: (_u, values) =>
+        1.1 * this.rem + 0.45 * this.rem * Math.max(2, ...(values ?? []).map((text) => text.length)),
       values: (_u, splits) => axisTexts(splits),
       label: unit,
-      labelFont: '12px system-ui, sans-serif',
-      labelSize: unit === '' ? 0 : 18,
+      labelFont: this.font(),
+      labelSize: unit === '' ? 0 : 1.1 * this.rem,
     }
   }
 
@@ -198,7 +206,7 @@ export class Plot {
 
   private drawMarkers(): void {
     const { ctx, bbox } = this.u
-    const ratio = devicePixelRatio
+    const ratio = (devicePixelRatio * this.rem) / 16
     ctx.save()
     ctx.font = `${12 * ratio}px system-ui, sans-serif`
     ctx.lineWidth = ratio

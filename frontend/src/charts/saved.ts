@@ -46,7 +46,7 @@ export async function asPng(
   zone: Zone,
   title: string,
 ): Promise<Blob> {
-  const ratio = devicePixelRatio
+  const ratio = (devicePixelRatio * parseFloat(getComputedStyle(document.documentElement).fontSize)) / 16
   const head = Math.round(34 * ratio)
   const row = Math.round(22 * ratio)
   const picture = document.createElement('canvas')
