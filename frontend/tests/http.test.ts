@@ -194,6 +194,20 @@ describe('a token that is refused', () => {
   })
 })
 
+describe('what a role may not do', () => {
+  it('is a reason to ask who one is, for the session that asked', async () => {
+    let asks = 0
+    const mine = new Api({ token: () => token, refused: () => undefined, forbidden: () => asks++ })
+    const no = () => json({ detail: 'Insufficient permissions' }, 403)
+    answers = [no, no]
+    expect((await failure(mine.get('users'))).message).toBe('Insufficient permissions.')
+    const late = failure(mine.get('users'))
+    token = 'another'
+    await late
+    expect(asks).toBe(1)
+  })
+})
+
 describe('all of a list', () => {
   const page = (data: number[], total: number) => () => json({ page: 1, page_size: 100, total, data })
 

@@ -16,6 +16,8 @@ export interface Credentials {
   token(): string | null
   /** The server says that the token is not (any more) good, with its reason. */
   refused(reason: string): void
+  /** The server says that this is not for this role: it may have been changed. */
+  forbidden?(): void
 }
 
 /** What a response says of the server's clock: asked at, heard at (both `Date.now()`), and its own time in ms. */
@@ -125,6 +127,8 @@ export class Api {
     // The answer to a question of an earlier session says nothing of the one that has begun since.
     if (response.status === 401 && token !== null && token === this.credentials.token())
       this.credentials.refused(reason)
+    if (response.status === 403 && token !== null && token === this.credentials.token())
+      this.credentials.forbidden?.()
     throw new ApiError(response.status, reason)
   }
 }
