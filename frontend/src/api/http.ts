@@ -16,6 +16,8 @@ export interface Credentials {
   token(): string | null
   /** The server says that the token is not (any more) good, with its reason. */
   refused(reason: string): void
+  /** The server says that this is not for this role: it may have been changed. */
+  forbidden?(): void
 }
 
 /** What a response says of the server's clock: asked at, heard at (both `Date.now()`), and its own time in ms. */
@@ -44,13 +46,12 @@ export class Api {
    * @throws ApiError with a text that says what is wrong and can be shown.
    */
   async request<T>(path: string, options: RequestOptions = {}): Promise<T> {
-    const response = await this.fetch(path, options)
-    return (await response.json()) as T
+    return this.fetch(path, options, (response) => response.json() as Promise<T>)
   }
 
   /** The same for what is no JSON, a CSV file for instance. */
   async blob(path: string, options: RequestOptions = {}): Promise<Blob> {
-    return (await this.fetch(path, { timeout: 600_000, ...options })).blob()
+    return this.fetch(path, { timeout: 600_000, ...options }, (response) => response.blob())
   }
 
   /**
@@ -106,7 +107,11 @@ export class Api {
     }
   }
 
-  private async fetch(path: string, options: RequestOptions): Promise<Response> {
+  private async fetch<T>(
+    path: string,
+    options: RequestOptions,
+    read: (response: Response) => Promise<T>,
+  ): Promise<T> {
     const { method = 'GET', body, query, signal, timeout = 30_000 } = options
     const url = new URL((path.startsWith('/') ? '' : this.base + '/') + path, location.origin)
     for (const [name, value] of Object.entries(query ?? {}))
@@ -116,6 +121,10 @@ export class Api {
     if (token !== null) headers['Authorization'] = `Bearer ${token}`
     if (body !== undefined) headers['Content-Type'] = 'application/json'
     const limit = AbortSignal.timeout(timeout)
+    const lost = (error: unknown): unknown => {
+      if (signal?.aborted) return error
+      return new ApiError(0, limit.aborted ? 'The server does not answer.' : 'The server cannot be reached.')
+    }
     const askedAt = Date.now()
     let response: Response
     try {
@@ -128,14 +137,25 @@ export class Api {
         credentials: 'omit',
       })
     } catch (error) {
-      if (signal?.aborted) throw error
-      throw new ApiError(0, limit.aborted ? 'The server does not answer.' : 'The server cannot be reached.')
+      throw lost(error)
     }
     const date = Date.parse(response.headers.get('Date') ?? '')
     if (!Number.isNaN(date)) this.onTime(askedAt, Date.now(), date)
-    if (response.ok) return response
+    if (response.ok) {
+      try {
+        return await read(response)
+      } catch (error) {
+        if (error instanceof SyntaxError)
+          throw new ApiError(response.status, 'What answers is not a WebMACS server: a proxy, perhaps.')
+        throw lost(error)
+      }
+    }
     const reason = await said(response)
-    if (response.status === 401 && token !== null) this.credentials.refused(reason)
+    // The answer to a question of an earlier session says nothing of the one that has begun since.
+    if (response.status === 401 && token !== null && token === this.credentials.token())
+      this.credentials.refused(reason)
+    if (response.status === 403 && token !== null && token === this.credentials.token())
+      this.credentials.forbidden?.()
     throw new ApiError(response.status, reason)
   }
 }
