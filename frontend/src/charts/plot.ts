@@ -211,6 +211,8 @@ export class Plot {
     const ratio = (devicePixelRatio * this.rem) / 16
     ctx.save()
     ctx.font = `${12 * ratio}px system-ui, sans-serif`
+    ctx.textAlign = 'left'
+    ctx.textBaseline = 'alphabetic'
     ctx.lineWidth = ratio
     ctx.beginPath()
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height)
