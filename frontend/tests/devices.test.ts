@@ -100,10 +100,32 @@ describe('adoption with one click', () => {
   })
 
   it('keeps the extremes of what was seen', () => {
-    const seen = { event_public_id: 'x', count: 1, last_value: 5, first_seen: '', last_seen: '' }
+    const seen = {
+      event_public_id: 'x',
+      count: 1,
+      last_value: 5,
+      first_seen: '2026-01-01T00:00:00Z',
+      last_seen: '2026-01-01T00:00:00Z',
+    }
     const first = widen([seen], [])
     expect(widen([{ ...seen, last_value: 2 }], first)[0]).toMatchObject({ low: 2, high: 5, last_value: 2 })
     expect(widen([], first)).toEqual([])
+  })
+
+  it('does not move an id because it was heard again', () => {
+    const seen = {
+      event_public_id: 'b',
+      count: 1,
+      last_value: 5,
+      first_seen: '2026-01-01T00:00:00Z',
+      last_seen: '',
+    }
+    const order = (ids: string[]) =>
+      widen(
+        ids.map((id) => ({ ...seen, event_public_id: id })),
+        [],
+      ).map((one) => one.event_public_id)
+    expect(order(['b', 'c', 'a'])).toEqual(order(['a', 'b', 'c']))
   })
 })
 
