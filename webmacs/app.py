@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import WSCloseCode, web
 
 from webmacs.auth import Authenticator, Passwords
-from webmacs.bundle import Bundle
+from webmacs.bundle import DIRECTORY, Bundle
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock, SystemClock
 from webmacs.config import Settings
@@ -98,7 +98,9 @@ class Parts:
 PARTS: Final = web.AppKey("parts", Parts)
 
 
-def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storage | None = None) -> web.Application:
+def build_app(
+    settings: Settings, *, clock: Clock | None = None, storage: Storage | None = None, bundle: Bundle | None = None
+) -> web.Application:
     """Wire a server together. Nothing is opened before the application starts.
 
     Raises:
@@ -157,7 +159,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     routes.add_socket("/ws/controller/telemetry", telemetry.handle)
     routes.add_socket("/ws/datapoints/stream", stream.handle)
     logins = Logins(settings.auth, clock, metrics)
-    bundle = Bundle()
+    bundle = bundle or Bundle(DIRECTORY)
     resources: tuple[Resource, ...] = (
         AuthRoutes(auth, passwords, logins, proxies, storage, catalog, clock),
         DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline),
