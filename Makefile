@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PROJECT := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults promise soak check format lint types dashboard dashboard-check audit mutants bench bench-quick pyz clean distclean
+.PHONY: help demo test faults promise soak check format lint types dashboard dashboard-check screenshots audit mutants bench bench-quick pyz clean distclean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ dashboard: frontend/node_modules/.package-lock.json ## build webmacs/static/ fro
 dashboard-check: $(VENV)/.test frontend/node_modules/.package-lock.json ## the dashboard's format, lint, types, tests; is webmacs/static/ what frontend/ makes?
 	cd frontend && npm run check
 	PYTHON=$(abspath $(BIN)/python) frontend/scripts/compare.sh
+
+screenshots: $(VENV)/.test ## the README's pictures, from the demonstration: ten minutes (needs Debian's chromium)
+	$(BIN)/python frontend/scripts/screenshots.py
 
 frontend/node_modules/.package-lock.json: frontend/package.json frontend/package-lock.json
 	@command -v npm >/dev/null || { echo "the dashboard is built with npm, which is not here: install Node.js 20 or newer" >&2; exit 1; }

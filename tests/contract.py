@@ -394,8 +394,16 @@ WALKS: Final[dict[str, tuple[Row, ...]]] = {
 
 OURS: Final = {
     ("GET", "/audit"),
+    ("GET", "/experiments/{}/notes"),
+    ("POST", "/experiments/{}/notes"),
+    ("PUT", "/experiments/{}/notes/{}"),
+    ("DELETE", "/experiments/{}/notes/{}"),
     ("POST", "/plugins/status"),
+    ("POST", "/webhooks/{}/test"),
+    ("POST", "/webhooks/{}/deliveries/{}/redeliver"),
+    ("POST", "/rules/preview"),
     ("GET", "/events/unlinked"),
+    ("POST", "/events/unlinked/adopt"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),

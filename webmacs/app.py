@@ -19,6 +19,7 @@ from webmacs.config import Settings
 from webmacs.errors import Conflict, StorageError, StorageUnavailable
 from webmacs.extensions import find_plugins, load_stages, load_storage
 from webmacs.given import Given, NewestGiven
+from webmacs.handlers.adoption import AdoptionRoutes
 from webmacs.handlers.agents import Agents
 from webmacs.handlers.apidocs import DocumentRoutes
 from webmacs.handlers.audit import AuditRoutes
@@ -33,6 +34,8 @@ from webmacs.handlers.history import HistoryRoutes
 from webmacs.handlers.http import Resource, Routes, errors_as_json, mark
 from webmacs.handlers.limits import RequestLimit
 from webmacs.handlers.logging import LogRoutes
+from webmacs.handlers.lookbacks import lookbacks
+from webmacs.handlers.notes import NoteRoutes
 from webmacs.handlers.pages import PageRoutes
 from webmacs.handlers.plugins import PluginRoutes
 from webmacs.handlers.proxies import Proxies
@@ -160,17 +163,20 @@ def build_app(
     routes.add_socket("/ws/datapoints/stream", stream.handle)
     logins = Logins(settings.auth, clock, metrics)
     bundle = bundle or Bundle(DIRECTORY)
+    turns = lookbacks(settings.storage)
     resources: tuple[Resource, ...] = (
         AuthRoutes(auth, passwords, logins, proxies, storage, catalog, clock),
         DatapointRoutes(pipeline, catalog, latest, clock, settings.pipeline),
-        HistoryRoutes(storage, catalog, latest, clock, settings.storage),
+        HistoryRoutes(storage, catalog, latest, clock, turns),
         EventRoutes(storage, catalog, clock),
+        AdoptionRoutes(storage, catalog, clock),
         ExperimentRoutes(storage, catalog, outbox, clock),
+        NoteRoutes(storage, catalog, clock),
         StatusRoutes(statuses),
         PluginRoutes(storage, catalog, latest, statuses, find_plugins(), clock, settings.plugins.quiet_s),
         ChannelRoutes(storage, catalog, clock),
-        RuleRoutes(storage, catalog, clock),
-        WebhookRoutes(storage, catalog, clock),
+        RuleRoutes(storage, catalog, clock, turns),
+        WebhookRoutes(storage, catalog, outbox, clock),
         DashboardRoutes(storage, catalog, clock),
         UserRoutes(storage, catalog, passwords, logins, proxies, clock),
         TokenRoutes(storage, catalog, uses, clock),

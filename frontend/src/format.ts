@@ -22,7 +22,7 @@ export function withUnit(value: number, unit: string): string {
 /** How long: "0.3 s", "12 s", "4 min", "3 h", "2 days". */
 export function duration(ms: number): string {
   const s = Math.max(0, ms) / 1000
-  if (s < 10) return `${s.toFixed(1)} s`
+  if (s < 9.95) return `${s.toFixed(1)} s`
   if (s < 100) return `${Math.round(s)} s`
   if (s < 5_400) return `${Math.round(s / 60)} min`
   if (s < 130_000) return `${Math.round(s / 3_600)} h`

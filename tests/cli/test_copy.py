@@ -32,7 +32,7 @@ from webmacs import experiments
 from webmacs.catalog import Snapshot
 from webmacs.cli.setting import opened_storage
 from webmacs.model import Actor, Role, Write
-from webmacs.storage import accounts, copying, dashboards, records, rules
+from webmacs.storage import accounts, copying, dashboards, notes, records, rules
 from webmacs.storage.base import Commit, Row, Storage
 from webmacs.storage.deliveries import deliver
 from webmacs.storage.triggers import UNAUDITED
@@ -91,6 +91,8 @@ async def furnish_more(storage: Storage, plant: Plant) -> None:
         config_json=None,
         now_us=T0,
     )
+    ran_us = (await records.experiment(storage, plant.experiment)).started_us
+    await notes.add_note(storage, plant.experiment, text="ö'\"\\ %s :a", now_us=ran_us + 5, user_id=admin.id)
     await experiments.stop(storage, plant.experiment, now_us=T0 + 10**15)
     run = await new_experiment(storage)
     await experiments.stop(storage, run.public_id, now_us=T0 + 3 * DAY)

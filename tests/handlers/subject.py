@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.handlers.rest import API, DASHBOARDS, PLUGINS, RULES, WEBHOOKS, made, posted, rest
+from tests.handlers.rest import API, DASHBOARDS, EXPERIMENTS, PLUGINS, RULES, WEBHOOKS, made, posted, rest, told
 from tests.plant import furnished_server
 from webmacs.model import Role
 
@@ -56,9 +56,12 @@ async def serve(url: str, directory: Path) -> None:
             "users": (await rest(server, "GET", f"{API}/auth/me", role=Role.VIEWER)).body["public_id"],
         }
         await posted(server, 90.0, event=1)  # the webhook is told
+        known["delivery_id"] = (await told(server, known["webhooks"]))[0]["public_id"]
         widgets = f"{DASHBOARDS.path}/{known['dashboards']}/widgets"
         widget = await rest(server, "POST", widgets, {"widget_type": "gauge", "title": "a gauge"})
         known["widget_id"] = widget.body["public_id"]
+        note = await rest(server, "POST", f"{EXPERIMENTS.path}/{known['experiments']}/notes", {"text": "a note"})
+        known["note_id"] = note.body["public_id"]
         plugin = await made(server, PLUGINS)
         known |= {"plugins": plugin["public_id"], "mapping_id": plugin["channel_mappings"][0]["public_id"]}
         session = await server.login()

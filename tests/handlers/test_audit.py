@@ -90,6 +90,13 @@ async def test_each_change_over_http_is_the_callers(server: Server) -> None:
     link = next(one for one in (await rest(server, "GET", channels)).body if one["channel_id"] == "more")["public_id"]
     assert (await rest(server, "PUT", f"{channels}/{link}", {"event_public_id": server.plant.linked[0]})).status == 200
     assert (await rest(server, "DELETE", f"{channels}/{link}")).status == 200
+    assert (await rest(server, "POST", EXPERIMENTS.path, EXPERIMENTS.body(server))).status == 201
+    run = (await everything(server, EXPERIMENTS.path))[-1]
+    notes = f"{EXPERIMENTS.path}/{run['public_id']}/notes"
+    written = await rest(server, "POST", notes, {"text": "The valve sticks"})
+    assert written.status == 201, written
+    assert (await rest(server, "PUT", f"{notes}/{written.body['public_id']}", {"text": "It was dry"})).status == 200
+    assert (await rest(server, "DELETE", f"{notes}/{written.body['public_id']}")).status == 200
     session = await server.login()
     reply = await call(server, "POST", f"{API}/tokens", session, json={"name": "rig"})
     assert reply.status == 201, reply

@@ -28,6 +28,7 @@ LATEST, DATAPOINTS, BATCH = f"{API}/datapoints/latest", f"{API}/datapoints", f"{
 EVENTS, UNLINKED = f"{API}/events", f"{API}/events/unlinked"
 AVAILABLE, PACKAGES = f"{API}/plugins/available", f"{API}/plugins/packages"
 STATUSES = f"{API}/plugins/status"
+PREVIEW = f"{API}/rules/preview"
 
 RESOURCES = {  # role to read, to write, to change one
     "events": (Role.VIEWER, Role.OPERATOR, Role.OPERATOR),
@@ -39,6 +40,8 @@ RESOURCES = {  # role to read, to write, to change one
 }
 NOBODY = "nobody"  # an id that nothing has
 NO_WIDGET = "no-widget"
+NO_NOTE = "no-note"
+NO_DELIVERY = "no-delivery"
 NO_CHANNEL = "no-channel"
 
 ROUTES = [
@@ -53,6 +56,7 @@ ROUTES = [
     ("GET", f"{DATAPOINTS}/{NOBODY}", Role.VIEWER),
     ("DELETE", f"{DATAPOINTS}/{NOBODY}", Role.OPERATOR),
     ("GET", UNLINKED, Role.VIEWER),
+    ("POST", f"{UNLINKED}/adopt", Role.ADMIN),
     ("GET", "/health", None),
     ("GET", "/metrics", Role.VIEWER),
     *(
@@ -68,7 +72,14 @@ ROUTES = [
     ),
     ("PUT", f"{API}/experiments/{NOBODY}/stop", Role.OPERATOR),
     ("GET", f"{API}/experiments/{NOBODY}/export/csv", Role.VIEWER),
+    ("GET", f"{API}/experiments/{NOBODY}/notes", Role.VIEWER),
+    ("POST", f"{API}/experiments/{NOBODY}/notes", Role.OPERATOR),
+    ("PUT", f"{API}/experiments/{NOBODY}/notes/{NO_NOTE}", Role.OPERATOR),
+    ("DELETE", f"{API}/experiments/{NOBODY}/notes/{NO_NOTE}", Role.OPERATOR),
+    ("POST", PREVIEW, Role.OPERATOR),
     ("GET", f"{API}/webhooks/{NOBODY}/deliveries", Role.ADMIN),
+    ("POST", f"{API}/webhooks/{NOBODY}/test", Role.ADMIN),
+    ("POST", f"{API}/webhooks/{NOBODY}/deliveries/{NO_DELIVERY}/redeliver", Role.ADMIN),
     ("POST", f"{API}/dashboards/{NOBODY}/widgets", Role.OPERATOR),
     ("PUT", f"{API}/dashboards/{NOBODY}/widgets/{NO_WIDGET}", Role.OPERATOR),
     ("DELETE", f"{API}/dashboards/{NOBODY}/widgets/{NO_WIDGET}", Role.OPERATOR),
@@ -207,7 +218,9 @@ async def test_the_scheme_is_written_in_any_case(shared: Server, scheme: str) ->
 @pytest.mark.promise("S3")
 async def test_first_who_it_is_then_the_role_then_the_body(shared: Server) -> None:
     for method, path, needs in GUARDED:
-        if method not in {"POST", "PUT"} or path in {LOGOUT, f"{API}/experiments/{NOBODY}/stop"}:
+        if (
+            method not in {"POST", "PUT"} or path == LOGOUT or path.endswith(("/stop", "/test", "/redeliver"))
+        ):  # no body
             continue
         assert (await call(shared, method, path, data=b"{")).status == 401
         if needs is not Role.VIEWER:
@@ -222,7 +235,8 @@ for literal in (UNLINKED, AVAILABLE, PACKAGES):
     OFFERED[literal] |= {"PUT", "DELETE"}  # it might be the id of something; as such it is not found
 for literal in (LATEST, BATCH, f"{DATAPOINTS}/series"):  # the same of a datapoint
     OFFERED[literal] |= {"GET", "DELETE"}
-OFFERED[STATUSES] |= {"GET", "PUT", "DELETE"}
+for literal in (STATUSES, PREVIEW):
+    OFFERED[literal] |= {"GET", "PUT", "DELETE"}
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.conftest import BACKENDS, Databases
 from tests.handlers.rest import API, briefly
 from tests.handlers.subject import Subject, asked
-from tests.handlers.test_http import IN_A_SESSION, NO_CHANNEL, NO_WIDGET, NOBODY, ROUTES
+from tests.handlers.test_http import IN_A_SESSION, NO_CHANNEL, NO_DELIVERY, NO_NOTE, NO_WIDGET, NOBODY, ROUTES
 from tests.plant import Server, settings_for
 from tests.wire import call
 from webmacs import __version__
@@ -35,7 +35,13 @@ from webmacs.model import Role
 
 EXAMPLES = 15
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-PARTS = {NOBODY: "{public_id}", NO_WIDGET: "{widget_id}", NO_CHANNEL: "{mapping_id}"}
+PARTS = {
+    NOBODY: "{public_id}",
+    NO_WIDGET: "{widget_id}",
+    NO_NOTE: "{note_id}",
+    NO_CHANNEL: "{mapping_id}",
+    NO_DELIVERY: "{delivery_id}",
+}
 
 
 def described(path: str) -> str:

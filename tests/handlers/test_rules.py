@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
+from tests.handlers.conftest import Serve
 from tests.handlers.rest import (
     API,
     EVENTS,
@@ -21,8 +24,10 @@ from tests.handlers.rest import (
     shown,
     told,
 )
-from tests.plant import Server
-from webmacs.model import Role
+from tests.handlers.test_history import measured
+from tests.plant import Server, now_us
+from webmacs.model import Role, to_datetime
+from webmacs.storage.rollups import MINUTE_US
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -168,3 +173,96 @@ async def test_when_a_rule_fired_last_is_shown_and_no_change(server: Server) -> 
 async def test_a_rule_of_an_event_that_was_just_added(shared: Server) -> None:
     event = await made(shared, EVENTS)
     assert (await made(shared, RULES, event_public_id=event["public_id"]))["event_public_id"] == event["public_id"]
+
+
+# -- what a rule would have done ---------------------------------------------------------------------------------------
+
+PREVIEW = f"{RULES.path}/preview"
+TRIAL = {"operator": "gt", "threshold": 80}
+
+
+async def previewed(server: Server, event: str, **more: object) -> dict[str, Any]:
+    body = {"event_public_id": event, **TRIAL, **more}
+    reply = await rest(server, "POST", PREVIEW, body, Role.OPERATOR)
+    assert reply.status == 200, reply
+    found: dict[str, Any] = reply.body
+    return found
+
+
+@alone
+async def test_a_preview_says_what_a_rule_would_have_done(serve: Serve) -> None:
+    server = await serve()
+    event, begin_us = server.plant.linked[0], now_us() - 30 * MINUTE_US
+    values = [70.0, 81.0, 82.0, 80.0, 95.0, 96.0]  # a minute apart
+    times = [begin_us + n * MINUTE_US for n in range(len(values))]
+    await measured(server, list(zip(values, times, strict=True)))
+    await measured(server, [(1000.0, begin_us)], event=1)
+    shown_at = [to_datetime(time_us).isoformat().replace("+00:00", "Z") for time_us in times]
+    found = await previewed(server, event)
+    assert re.fullmatch(TIMESTAMP, found["since"])
+    assert re.fullmatch(TIMESTAMP, found["until"])
+    span = datetime.fromisoformat(found["until"]) - datetime.fromisoformat(found["since"])
+    assert span == timedelta(minutes=60)
+    counted = {key: found[key] for key in ("readings", "matching", "fired", "fired_at")}
+    assert counted == {"readings": 6, "matching": 4, "fired": 4, "fired_at": [shown_at[n] for n in (1, 2, 4, 5)]}
+    assert set(found) == {*counted, "since", "until"}
+    for more, readings, matching, fired in (
+        ({"cooldown_seconds": 61}, 6, 4, [1, 4]),
+        ({"cooldown_seconds": 0}, 6, 4, [1, 2, 4, 5]),
+        ({"threshold": 95.0}, 6, 1, [5]),
+        ({"operator": "between", "threshold_high": 82}, 6, 3, [1, 2, 3]),
+        ({"minutes": 28}, 3, 2, [4, 5]),
+        ({"minutes": 20}, 0, 0, []),
+    ):
+        found = await previewed(server, event, **more)
+        assert (found["readings"], found["matching"], found["fired"]) == (readings, matching, len(fired)), more
+        assert found["fired_at"] == [shown_at[n] for n in fired], more
+    assert (await rest(server, "GET", RULES.path)).body["total"] == 0  # nothing is left of it
+
+
+@alone
+async def test_a_preview_agrees_with_the_rule(serve: Serve) -> None:
+    server = await serve()
+    rule = await made(server, RULES, cooldown_seconds=0)
+    for value in (81.0, 79.0, 99.0):
+        await posted(server, value)
+    found = await previewed(server, server.plant.linked[0], cooldown_seconds=0)
+    entries = [
+        entry["content"] for entry in await everything(server, f"{API}/logging") if rule["name"] in entry["content"]
+    ]
+    assert (found["readings"], found["fired"]) == (3, len(entries)) == (3, 2)
+
+
+@alone
+async def test_of_many_alarms_the_newest_are_named(serve: Serve) -> None:
+    server = await serve()
+    begin_us = now_us() - 30 * MINUTE_US
+    await measured(server, [(90.0, begin_us + n) for n in range(2_600)])
+    found = await previewed(server, server.plant.linked[0], cooldown_seconds=0)
+    assert (found["readings"], found["matching"], found["fired"], len(found["fired_at"])) == (2_600, 2_600, 2_600, 500)
+    assert datetime.fromisoformat(found["fired_at"][-1]) == to_datetime(begin_us + 2_599)
+
+
+WRONG: dict[str, tuple[object, ...]] = {
+    "minutes": (0, 1441, 1.5, "x", None),
+    "cooldown_seconds": (-1, 1.5, None),
+    "operator": ("", "nothing", None, "between"),  # which needs threshold_high
+    "threshold": ("x", None, {}),
+    "event_public_id": ("", "\0", None),
+}
+BAD_TRIALS: list[dict[str, object]] = [
+    *({name: value} for name, values in WRONG.items() for value in values),
+    {"operator": "not_between", "threshold_high": 79},
+]
+
+
+@pytest.mark.parametrize("more", BAD_TRIALS, ids=str)
+async def test_a_preview_that_cannot_be_is_422(shared: Server, more: dict[str, object]) -> None:
+    body = {"event_public_id": shared.plant.linked[0], **TRIAL, **more}
+    assert (await rest(shared, "POST", PREVIEW, body)).status == 422
+
+
+async def test_a_preview_is_of_an_event_that_is_there_linked_or_not(shared: Server) -> None:
+    reply = await rest(shared, "POST", PREVIEW, {"event_public_id": "nobody", **TRIAL})
+    assert (reply.status, reply.detail) == (404, "there is no event nobody")
+    assert (await previewed(shared, shared.plant.unlinked))["readings"] == 0

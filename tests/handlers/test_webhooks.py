@@ -190,3 +190,58 @@ async def test_who_is_switched_off_or_gone_hears_of_nothing(server: Server) -> N
     left = await server.parts.storage.fetch("SELECT count(*) FROM deliveries WHERE webhook_id = :id", id=number)
     assert left == [(0,)]
     assert (await shown(server, WEBHOOKS, off["public_id"]))["enabled"] is False
+
+
+# -- deliveries that are asked for -------------------------------------------------------------------------------------
+
+
+async def test_a_test_is_a_delivery_that_waits(shared: Server) -> None:
+    webhook = await made(shared, WEBHOOKS, events=["experiment.started"])
+    reply = await rest(shared, "POST", f"{WEBHOOKS.path}/{webhook['public_id']}/test")
+    delivery = reply.body
+    assert reply.status == 201, reply
+    assert re.fullmatch(TIMESTAMP, delivery["created_on"])
+    assert delivery == {
+        "public_id": delivery["public_id"],
+        "event_type": "webmacs.test",
+        "status": "pending",
+        "attempts": 0,
+        "last_error": None,
+        "response_code": None,
+        "created_on": delivery["created_on"],
+        "delivered_on": None,
+    }
+    (listed,) = await told(shared, webhook["public_id"])
+    attempted = {key: delivery[key] for key in ("public_id", "event_type", "created_on", "delivered_on")}
+    assert {key: listed[key] for key in attempted} == attempted
+
+
+async def test_who_is_switched_off_or_not_there_is_not_tested(shared: Server) -> None:
+    webhook, other = await made(shared, WEBHOOKS, enabled=False), await made(shared, WEBHOOKS)
+    reply = await rest(shared, "POST", f"{WEBHOOKS.path}/{webhook['public_id']}/test")
+    assert (reply.status, reply.detail) == (409, "the webhook is switched off; switch it on first")
+    assert await told(shared, webhook["public_id"]) == await told(shared, other["public_id"]) == []
+    reply = await rest(shared, "POST", f"{WEBHOOKS.path}/nothing/test")
+    assert (reply.status, reply.detail) == (404, "there is no webhook nothing")
+
+
+async def test_only_a_delivery_of_the_webhook_is_made_again(shared: Server) -> None:
+    webhook, other = await made(shared, WEBHOOKS), await made(shared, WEBHOOKS)
+    delivery = (await rest(shared, "POST", f"{WEBHOOKS.path}/{webhook['public_id']}/test")).body["public_id"]
+    for where, missing in (
+        (f"{other['public_id']}/deliveries/{delivery}", f"there is no delivery {delivery}"),
+        (f"{webhook['public_id']}/deliveries/nothing", "there is no delivery nothing"),
+        (f"nothing/deliveries/{delivery}", "there is no webhook nothing"),
+    ):
+        reply = await rest(shared, "POST", f"{WEBHOOKS.path}/{where}/redeliver")
+        assert (reply.status, reply.detail) == (404, missing)
+
+
+async def test_a_delivery_to_one_that_is_switched_off_waits_for_that(shared: Server) -> None:
+    webhook = await made(shared, WEBHOOKS)
+    path = f"{WEBHOOKS.path}/{webhook['public_id']}"
+    delivery = (await rest(shared, "POST", f"{path}/test")).body["public_id"]
+    await changed(shared, WEBHOOKS, webhook["public_id"], {"enabled": False})
+    reply = await rest(shared, "POST", f"{path}/deliveries/{delivery}/redeliver")
+    message = "delivery to be attempted again once the webhook is switched on"
+    assert (reply.status, reply.body) == (200, {"status": "success", "message": message})

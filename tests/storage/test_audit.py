@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plant import furnish, settings_for
+from tests.plant import furnish, now_us, settings_for
 from tests.storage.rows import SOMEBODY, T0, commit, new_event, reading
 from webmacs import experiments
 from webmacs.errors import Conflict, InvalidRows
@@ -21,6 +21,7 @@ from webmacs.storage import (
     dashboards,
     history,
     migrate,
+    notes,
     plugins,
     records,
     rules,
@@ -112,6 +113,7 @@ async def test_every_kind_of_thing_is_written_down(storage: Storage) -> None:
         config_json=None,
         now_us=T0,
     )
+    await notes.add_note(storage, plant.experiment, text="The valve sticks", now_us=now_us())
     assert {entry.kind for entry in await entries(storage)} == {audited.kind for audited in AUDITED}
     assert all(entry.action == "added" and entry.becomes is not None for entry in await entries(storage))
 
@@ -402,10 +404,10 @@ async def test_the_next_migration_makes_the_triggers_anew(
     await storage.close()
     later = tmp_path / "later"
     shutil.copytree(migrate.MIGRATIONS, later, ignore=shutil.ignore_patterns("__pycache__"))
-    step = (later / "versions" / "0004_audit.py").read_text("utf-8").split("def upgrade")[0]
-    step = step.replace("0004", "0005").replace("0003", "0004")
+    step = (later / "versions" / "0005_notes.py").read_text("utf-8").split("def upgrade")[0]
+    step = step.replace("0005", "0006").replace("0004", "0005")
     added = 'from alembic import op\n\n\ndef upgrade():\n    op.execute("ALTER TABLE events ADD COLUMN colour text")\n'
-    (later / "versions" / "0005_later.py").write_text(f"{step}\n{added}", "utf-8")
+    (later / "versions" / "0006_later.py").write_text(f"{step}\n{added}", "utf-8")
     monkeypatch.setattr(migrate, "MIGRATIONS", later)
     events = next(audited for audited in AUDITED if audited.table == "events")
     coloured = replace(events, plain=(*events.plain, "colour"))

@@ -27,6 +27,7 @@ from webmacs.storage.deliveries import (
     attempted,
     deliver,
     deliver_if,
+    deliver_now,
     deliveries,
     due,
     prune,
@@ -338,6 +339,31 @@ async def test_what_was_asked_for_again_during_its_last_attempt_begins_from_the_
     await storage.write(attempted([dead(under_way)]))
     assert (await one(storage, delivery.public_id)).status is PENDING
     assert await numbers(storage, webhook) == [delivery.id]
+
+
+async def test_a_delivery_may_be_asked_for_again_as_one_of_its_webhook(
+    storage: Storage, webhook: Webhook, other: Webhook
+) -> None:
+    [delivery] = await ask(storage, webhook, T0)
+    await storage.write(attempted([dead(delivery)]))
+    with pytest.raises(NotFound, match=f"there is no delivery {delivery.public_id}"):
+        await redeliver(storage, delivery.public_id, LATER, other.id)
+    assert await numbers(storage, webhook) == []
+    await redeliver(storage, delivery.public_id, LATER, webhook.id)
+    assert await numbers(storage, webhook) == [delivery.id]
+
+
+async def test_one_delivery_is_asked_for_unless_its_webhook_is_switched_off_or_gone(
+    storage: Storage, webhook: Webhook
+) -> None:
+    first, second, third = (new_delivery(webhook) for _ in range(3))
+    assert await deliver_now(storage, first)
+    await enable_webhook(storage, webhook.public_id, enabled=False)
+    assert not await deliver_now(storage, second)
+    await enable_webhook(storage, webhook.public_id, enabled=True)
+    assert [one.public_id for one in await due(storage, webhook.id, LATER, 10)] == [first.public_id]
+    await remove_webhook(storage, webhook.public_id)
+    assert not await deliver_now(storage, third)
 
 
 async def test_a_delivery_that_is_not_there_cannot_be_asked_for_again(storage: Storage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -215,3 +216,55 @@ async def test_what_was_measured_outlasts_its_instance(storage: Storage) -> None
     await plugins.remove_plugin(storage, plugin)
     [kept] = await storage.latest(await snapshot(storage))
     assert (kept.event, kept.value) == (event, 1.0)
+
+
+# -- claims ------------------------------------------------------------------------------------------------------------
+
+
+def claim(event: str, channel_id: str = "in0", instance: str = "Rig") -> Write:
+    return plugins.claim_channel(
+        str(uuid.uuid4()),
+        instance_name=instance,
+        channel_id=channel_id,
+        channel_name="In",
+        unit="",
+        event=event,
+        now_us=T0,
+    )
+
+
+async def test_a_channel_is_claimed_for_an_event_made_or_linked_again(storage: Storage) -> None:
+    rig, event = await add_plugin(storage), await new_event(storage)
+    await storage.write(claim(event.public_id))
+    [first] = (await snapshot(storage)).channels
+    assert first == Channel(first.id, first.public_id, first.plugin_id, "in0", "In", Direction.INPUT, "", event.id, T0)
+    await plugins.change_link(storage, first.public_id, None)
+    assert await linked(storage) == set()
+    await storage.write(claim(event.public_id))
+    assert (await snapshot(storage)).channels == (first,)
+    assert await plugins.channel_events(storage, rig) == {"in0": event.public_id}
+
+
+async def test_what_cannot_be_claimed_undoes_all_that_was_to_come_with_it(storage: Storage) -> None:
+    rig, event, other = await add_plugin(storage), await new_event(storage), await new_event(storage, "Other")
+    await add_plugin(storage, "Off", enabled=False)
+    await add_channel(storage, rig, other.public_id)
+    new = records.make_event("new", name="New", unit="", now_us=T0)
+    for impossible in (
+        claim(event.public_id),
+        claim("nothing", "in1"),
+        claim(event.public_id, "in1", "Off"),
+        claim(event.public_id, "in1", "Nothing"),
+    ):
+        with pytest.raises(Conflict):
+            await storage.write(new, impossible)
+    assert await names(storage) == ["Sensor", "Other"]
+    assert await plugins.channel_events(storage, rig) == {"in0": other.public_id}
+
+
+async def test_an_instance_may_be_added_unless_there_is_one(storage: Storage) -> None:
+    for public_id in ("first", "second"):
+        await storage.write(
+            plugins.make_plugin(public_id, plugin_id="test", instance_name="Rig", now_us=T0, unless_taken=True)
+        )
+    assert [plugin.public_id for plugin in (await snapshot(storage)).plugins] == ["first"]

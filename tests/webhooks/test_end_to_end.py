@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook as StandardWebhook
 
+from tests.handlers.rest import rest
 from tests.outage import Outage
 from tests.plant import Server, furnish, furnished_server, now_us, running_server, settings_for
 from tests.webhooks.posting import Held, Trouble, got, ids, until
@@ -252,3 +253,33 @@ async def test_a_server_that_stops_takes_note_of_what_ends_meanwhile(storage_url
             assert await recorded(storage) == [(ids(receiver)[0], "delivered", 1, 200)]
         finally:
             await storage.close()
+
+
+# -- asked for over HTTP -----------------------------------------------------------------------------------------------
+
+
+async def test_a_test_arrives_at_that_webhook_alone_signed_and_may_be_sent_again(
+    storage_url: str, tmp_path: Path
+) -> None:
+    async with (
+        listening(OK) as receiver,
+        listening(OK) as other,
+        told_of(storage_url, tmp_path, receiver, "experiment.started") as server,
+    ):
+        await subscribe(server.parts.storage, other, "sensor.reading")
+        await server.parts.catalog.reload()
+        path = f"/api/v1/webhooks/{(await webhooks.webhooks(server.parts.storage))[0].public_id}"
+        asked = (await rest(server, "POST", f"{path}/test")).body
+        await got(receiver, 1)
+        arrived = [(asked["public_id"], "delivered", 1, 200)]
+        await until_recorded(server.parts.storage, arrived)
+        reply = await rest(server, "POST", f"{path}/deliveries/{asked['public_id']}/redeliver")
+        assert (reply.status, reply.body["message"]) == (200, "delivery to be attempted again")
+        await got(receiver, 2)
+        await until_recorded(server.parts.storage, arrived)  # attempts are counted from the beginning
+        assert ids(receiver) == [asked["public_id"]] * 2
+        for request in receiver.requests:
+            assert set(json.loads(request.body)) == {"type", "time"}
+            assert StandardWebhook(SECRET).verify(request.body, request.headers)["type"] == "webmacs.test"
+        assert receiver.requests[0].body == receiver.requests[1].body
+        assert other.requests == []

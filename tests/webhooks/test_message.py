@@ -8,7 +8,7 @@ import pytest
 
 from webmacs.model import Webhook, WebhookEvent
 from webmacs.testing import START_US
-from webmacs.webhooks.message import announce
+from webmacs.webhooks.message import announce, trial
 
 TIME_US = START_US + 1
 NOW_US = START_US + 5
@@ -90,3 +90,16 @@ def test_each_delivery_has_an_id_of_its_own() -> None:
         WebhookEvent.READING, [webhook(n, "sensor.reading") for n in range(50)], time_us=TIME_US, now_us=NOW_US
     )
     assert len({delivery.public_id for delivery in made}) == 50
+
+
+def test_a_trial_is_for_one_whatever_it_wants_to_hear_of() -> None:
+    for receiver in (webhook(1), webhook(1, "sensor_reading"), webhook(1, enabled=False)):
+        delivery = trial(receiver, TIME_US)
+        assert delivery.payload == '{"type":"webmacs.test","time":"2026-01-01T00:00:00.000001+00:00"}'
+        assert (delivery.webhook_id, delivery.event_type, delivery.created_us) == (1, "webmacs.test", TIME_US)
+    assert trial(receiver, TIME_US).public_id != delivery.public_id
+
+
+def test_nobody_subscribes_to_trials() -> None:
+    with pytest.raises(ValueError, match="is no event of webhooks"):
+        WebhookEvent.spelled(trial(webhook(1), TIME_US).event_type)

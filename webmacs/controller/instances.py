@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from webmacs.model import Direction
+from webmacs.plugins.base import ADOPTED
 
 MAX_INSTANCES: Final = 1_000
 
@@ -59,7 +60,8 @@ class Instance:
 
 
 def enabled_instances(listed: Iterable[Any]) -> list[Instance]:
-    """Those that are switched on, from the items of `GET /plugins`. What is no instance is left out.
+    """Those that are switched on, from the items of `GET /plugins`. What is no instance is left out, and so is what
+    nobody serves.
 
     Raises:
         ValueError: not one of them can be understood.
@@ -74,7 +76,7 @@ def enabled_instances(listed: Iterable[Any]) -> list[Instance]:
         except (KeyError, TypeError, ValueError, AttributeError):
             continue
         understood += 1
-        if item["enabled"]:
+        if item["enabled"] and instance.plugin_id != ADOPTED:
             found.append(instance)
     if items and not understood:
         raise ValueError("the list of instances is not what the contract says")

@@ -97,12 +97,12 @@ class EventRoutes:
         """
         known, own = self._catalog.current, call.identity.plugin_id
         linked = known.events if own is None else known.events_by_plugin.get(own, {})
-        return call.query.of(sorted(linked.values(), key=lambda event: event.id), _shape)
+        return call.query.of(sorted(linked.values(), key=lambda event: event.id), event_shape)
 
     async def add(self, call: Call[NewEvent]) -> Done:
         """Add an event."""
         new = call.body
-        _check(new.min_value, new.max_value)
+        check_bounds(new.min_value, new.max_value)
         with unique(f"an event called {new.name!r} exists already"):
             await records.add_event(
                 self._storage.signed(call.actor),
@@ -119,13 +119,13 @@ class EventRoutes:
 
     async def show(self, call: Call) -> EventShape:
         """One event."""
-        return _shape(self._event(call.named()))
+        return event_shape(self._event(call.named()))
 
     async def change(self, call: Call[EventChange]) -> Done:
         """Change an event; its bounds must make sense afterwards."""
         changed = changes(call.body)
         now = self._event(call.named())
-        _check(changed.get("min_value", now.min_value), changed.get("max_value", now.max_value))
+        check_bounds(changed.get("min_value", now.min_value), changed.get("max_value", now.max_value))
         with unique(f"an event called {call.body.name!r} exists already"):
             await records.change_event(self._storage.signed(call.actor), now.public_id, **changed)
         await self._catalog.reload()
@@ -158,12 +158,14 @@ class EventRoutes:
         return event
 
 
-def _check(min_value: float, max_value: float) -> None:
+def check_bounds(min_value: float, max_value: float) -> None:
+    """Raises `InvalidMessage` for a range that has no value in it."""
     if min_value > max_value:
         raise InvalidMessage(f"min_value ({min_value:g}) is above max_value ({max_value:g})")
 
 
-def _shape(event: Event) -> EventShape:
+def event_shape(event: Event) -> EventShape:
+    """What is shown of an event."""
     return {
         "public_id": event.public_id,
         "name": event.name,

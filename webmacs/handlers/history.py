@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from typing import Annotated, Self
 
 from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, model_validator
 
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
-from webmacs.config import StorageSettings
 from webmacs.errors import NotFound
 from webmacs.handlers.datapoints import DatapointShape, datapoint_shape
 from webmacs.handlers.http import PREFIX, Routes
@@ -60,13 +58,10 @@ class HistoryRoutes:
     """The handlers of the resource."""
 
     def __init__(
-        self, storage: Storage, catalog: Catalog, latest: LatestValues, clock: Clock, settings: StorageSettings
+        self, storage: Storage, catalog: Catalog, latest: LatestValues, clock: Clock, turns: asyncio.Semaphore
     ) -> None:
         self._storage, self._catalog, self._latest, self._clock = storage, catalog, latest, clock
-        self._total = Total(storage, clock)
-        # Charts are asked for again and again: half of the connections are for everyone else, and half of the
-        # processors, where the database is on the same machine, for what is stored and for who watches it.
-        self._turns = asyncio.Semaphore(max(1, min(settings.pool_size, os.cpu_count() or 1) // 2))
+        self._total, self._turns = Total(storage, clock), turns
 
     def register(self, routes: Routes) -> None:
         """Add the routes."""

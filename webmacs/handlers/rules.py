@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
@@ -9,7 +10,7 @@ from typing_extensions import TypedDict
 
 from webmacs.catalog import Catalog, Snapshot
 from webmacs.clock import Clock
-from webmacs.errors import InvalidMessage
+from webmacs.errors import InvalidMessage, NotFound
 from webmacs.handlers.http import PREFIX, Routes
 from webmacs.handlers.resource import (
     Call,
@@ -27,6 +28,7 @@ from webmacs.handlers.resource import (
 )
 from webmacs.model import Action, Operator, Role, Rule, WebhookEvent
 from webmacs.pipeline.thresholds import fault
+from webmacs.preview import MAX_FIRED_AT, preview
 from webmacs.storage import rules
 from webmacs.storage.base import Storage
 
@@ -36,6 +38,8 @@ _COLUMNS: Final = {
     "webhook_event_type": "emits",
     "cooldown_seconds": "cooldown_s",
 }
+MAX_MINUTES: Final = 24 * 60
+MINUTE_US: Final = 60_000_000
 Seconds = Annotated[int, Field(ge=0, le=10 * 366 * 86_400)]
 
 
@@ -85,17 +89,42 @@ class RuleChange(BaseModel):
     cooldown_seconds: Seconds = unset()
 
 
+class RuleTrial(BaseModel):
+    """A rule that is only thought of, and how far back to look."""
+
+    event_public_id: Text
+    operator: Operator
+    threshold: Number
+    threshold_high: Number | None = None
+    cooldown_seconds: Seconds = 60
+    minutes: Annotated[int, Field(ge=1, le=MAX_MINUTES)] = 60
+
+
+class PreviewShape(TypedDict):
+    """What a rule would have done about the readings of a stretch of time: how many there were, how many of them meet
+    it, how often it would have fired, and when, of which the newest are here, by time.
+    """
+
+    since: Timestamp
+    until: Timestamp
+    readings: int
+    matching: int
+    fired: int
+    fired_at: Annotated[list[Timestamp], Field(max_length=MAX_FIRED_AT)]
+
+
 class RuleRoutes:
     """The handlers of the resource."""
 
-    def __init__(self, storage: Storage, catalog: Catalog, clock: Clock) -> None:
-        self._storage, self._catalog, self._clock = storage, catalog, clock
+    def __init__(self, storage: Storage, catalog: Catalog, clock: Clock, turns: asyncio.Semaphore) -> None:
+        self._storage, self._catalog, self._clock, self._turns = storage, catalog, clock, turns
 
     def register(self, routes: Routes) -> None:
         """Add the routes."""
         every, one = f"{PREFIX}/rules", f"{PREFIX}/rules/{{public_id}}"
         routes.add("GET", every, self.listed, needs=Role.OPERATOR)
         routes.add("POST", every, self.add, needs=Role.OPERATOR, status=201, fails=(404, 409))
+        routes.add("POST", f"{every}/preview", self.preview, needs=Role.OPERATOR, fails=(404,))
         routes.add("GET", one, self.show, needs=Role.OPERATOR)
         routes.add("PUT", one, self.change, needs=Role.OPERATOR, fails=(409,))
         routes.add("DELETE", one, self.remove, needs=Role.OPERATOR)
@@ -126,6 +155,38 @@ class RuleRoutes:
             )
         await self._catalog.reload()
         return done(f"rule {new.name} added")
+
+    async def preview(self, call: Call[RuleTrial]) -> PreviewShape:
+        """What a rule would have done about the readings of the last minutes, every single one of them.
+
+        As if each had come by itself when it was measured: of a batch the rules look at the last value alone, and count
+        the cooldown from when it came.
+        """
+        trial, known = call.body, self._catalog.current
+        _check(trial.operator, trial.threshold, trial.threshold_high)
+        event = known.events.get(trial.event_public_id)
+        if event is None:
+            raise NotFound(f"there is no event {trial.event_public_id}")
+        until_us = self._clock.now_us()
+        since_us = until_us - trial.minutes * MINUTE_US
+        found = await preview(
+            self._storage,
+            known,
+            event.id,
+            trial,
+            cooldown_s=trial.cooldown_seconds,
+            from_us=since_us,
+            until_us=until_us,
+            turns=self._turns,
+        )
+        return {
+            "since": timestamp(since_us),
+            "until": timestamp(until_us),
+            "readings": found.readings,
+            "matching": found.matching,
+            "fired": found.fired,
+            "fired_at": [timestamp(time_us) for time_us in found.fired_at_us],
+        }
 
     async def show(self, call: Call) -> RuleShape:
         """One rule."""

@@ -10,11 +10,14 @@ from yarl import URL
 
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
+from webmacs.errors import Conflict
 from webmacs.handlers.http import PREFIX, Routes
 from webmacs.handlers.resource import Call, Done, Page, PageQuery, Timestamp, changes, done, timestamp, unique, unset
-from webmacs.model import Delivery, DeliveryStatus, Role, Webhook, WebhookEvent
+from webmacs.model import Delivery, DeliveryStatus, NewDelivery, Role, Webhook, WebhookEvent
 from webmacs.storage import deliveries, webhooks
 from webmacs.storage.base import Storage
+from webmacs.webhooks.message import trial
+from webmacs.webhooks.outbox import Outbox
 
 TAKEN: Final = "there is a webhook with that url already"
 
@@ -92,8 +95,8 @@ class DeliveryQuery(PageQuery):
 class WebhookRoutes:
     """The handlers of the resource."""
 
-    def __init__(self, storage: Storage, catalog: Catalog, clock: Clock) -> None:
-        self._storage, self._catalog, self._clock = storage, catalog, clock
+    def __init__(self, storage: Storage, catalog: Catalog, outbox: Outbox, clock: Clock) -> None:
+        self._storage, self._catalog, self._outbox, self._clock = storage, catalog, outbox, clock
 
     def register(self, routes: Routes) -> None:
         """Add the routes."""
@@ -103,7 +106,9 @@ class WebhookRoutes:
         routes.add("GET", one, self.show, needs=Role.ADMIN)
         routes.add("PUT", one, self.change, needs=Role.ADMIN, fails=(409,))
         routes.add("DELETE", one, self.remove, needs=Role.ADMIN)
+        routes.add("POST", f"{one}/test", self.test, needs=Role.ADMIN, status=201, fails=(409,))
         routes.add("GET", f"{one}/deliveries", self.deliveries, needs=Role.ADMIN)
+        routes.add("POST", f"{one}/deliveries/{{delivery_id}}/redeliver", self.redeliver, needs=Role.ADMIN)
 
     async def listed(self, call: Call[None, PageQuery]) -> Page[WebhookShape]:
         """A page of webhooks, the oldest first."""
@@ -145,6 +150,32 @@ class WebhookRoutes:
         await self._catalog.reload()
         return done("webhook removed")
 
+    async def test(self, call: Call) -> DeliveryShape:
+        """Send a webhook something, whatever it wants to hear of: `{"type": "webmacs.test", "time": …}`.
+
+        It is attempted as any other delivery, and what became of it is among those of the webhook.
+        """
+        webhook = await webhooks.webhook(self._storage, call.named())
+        asked = trial(webhook, self._clock.now_us())
+        if not await deliveries.deliver_now(self._storage.signed(call.actor), asked):
+            await webhooks.webhook(self._storage, webhook.public_id)  # it may be gone since
+            raise Conflict("the webhook is switched off; switch it on first")
+        self._outbox.ring()
+        return _asked(asked)
+
+    async def redeliver(self, call: Call) -> Done:
+        """Attempt a delivery again from the beginning, under its id, whatever became of it.
+
+        One to a webhook that is switched off waits until that is switched on.
+        """
+        webhook = await webhooks.webhook(self._storage, call.named())
+        await deliveries.redeliver(
+            self._storage.signed(call.actor), call.named("delivery_id"), self._clock.now_us(), webhook.id
+        )
+        self._outbox.ring()
+        later = "" if webhook.enabled else " once the webhook is switched on"
+        return done(f"delivery to be attempted again{later}")
+
     async def deliveries(self, call: Call[None, DeliveryQuery]) -> Page[DeliveryShape]:
         """A page of a webhook's deliveries, the newest first."""
         query = call.query
@@ -165,6 +196,20 @@ class WebhookRoutes:
             "created_on": timestamp(webhook.created_us),
             "user_public_id": user.public_id if user else "",
         }
+
+
+def _asked(delivery: NewDelivery) -> DeliveryShape:
+    """A delivery that nobody has attempted yet."""
+    return {
+        "public_id": delivery.public_id,
+        "event_type": delivery.event_type,
+        "status": DeliveryStatus.PENDING,
+        "attempts": 0,
+        "last_error": None,
+        "response_code": None,
+        "created_on": timestamp(delivery.created_us),
+        "delivered_on": None,
+    }
 
 
 def _delivery(delivery: Delivery) -> DeliveryShape:

@@ -41,7 +41,7 @@ class Condition(Protocol):
         """The upper bound of a range."""
 
 
-def exceeds(rule: Rule, value: float) -> bool:
+def exceeds(rule: Condition, value: float) -> bool:
     """Whether the value meets the rule. The bounds belong to a range; a range without its upper one is never met."""
     high = rule.threshold_high
     if high is None:

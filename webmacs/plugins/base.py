@@ -15,6 +15,7 @@ from webmacs.errors import DeviceError
 from webmacs.model import Direction
 from webmacs.plugins.blocking import BlockingDevice
 from webmacs.plugins.description import (
+    ADOPTED,
     MAX_CHANNELS,
     MAX_ID,
     MAX_NAME,
@@ -25,6 +26,7 @@ from webmacs.plugins.description import (
 from webmacs.plugins.device import Device, DeviceConfig, Health, Sample
 
 __all__ = (
+    "ADOPTED",
     "MAX_CHANNELS",
     "MAX_ID",
     "MAX_NAME",

@@ -14,6 +14,8 @@ MAX_ID: Final = 100
 MAX_UNIT: Final = 50
 MAX_NAME: Final = 255
 MAX_CHANNELS: Final = 1_000
+ADOPTED: Final = "adopted"
+"""The plugin of instances that no controller serves: their readings are sent by whoever measures them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ TABLES: Final = (
         ),
     ),
     Table("experiments", ("id", "public_id", "name", "started_us", "stopped_us", "user_id")),
+    Table("notes", ("id", "public_id", "experiment_id", "text", "time_us", "user_id", "created_us")),
     Table(
         "rules",
         (

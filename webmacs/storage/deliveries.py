@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from webmacs.errors import NotFound
 from webmacs.model import Delivery, DeliveryStatus, NewDelivery, Scalar, Write
-from webmacs.storage.base import Row, Storage
+from webmacs.storage.base import Row, Storage, Tables
 from webmacs.storage.webhooks import forget_deliveries
 
 _log = logging.getLogger(__name__)
@@ -48,6 +48,12 @@ def deliver_if(condition: str, deliveries: Iterable[NewDelivery], **parameters: 
     """The same, if a condition in SQL holds by then, which may use `parameters`."""
     statement = f"INSERT INTO deliveries ({_COLUMNS}) SELECT {_VALUES} WHERE {condition}"
     return Write(statement, tuple({**_row(delivery), **parameters} for delivery in deliveries))
+
+
+async def deliver_now(storage: Tables, delivery: NewDelivery) -> bool:
+    """Ask for one delivery. False: its webhook is switched off, or gone, and nothing is asked for."""
+    there = "EXISTS (SELECT 1 FROM webhooks WHERE id = :webhook_id AND enabled = 1)"
+    return await storage.write(deliver_if(there, [delivery])) > 0
 
 
 class Agenda(NamedTuple):
@@ -134,14 +140,13 @@ async def count(storage: Storage, webhook_id: int, status: DeliveryStatus | None
     return int((await storage.fetch(statement, webhook_id=webhook_id, **parameters))[0][0])
 
 
-async def redeliver(storage: Storage, public_id: str, now_us: int) -> None:
-    """Attempt a delivery again from the beginning, under the same id, whatever became of it. Raises `NotFound`."""
-    changed = await storage.write(
-        Write(
-            f"UPDATE deliveries SET {_ANEW} WHERE public_id = :public_id",
-            ({"public_id": public_id, "now_us": now_us},),
-        )
-    )
+async def redeliver(storage: Tables, public_id: str, now_us: int, webhook_id: int | None = None) -> None:
+    """Attempt a delivery again from the beginning, under the same id, whatever became of it. Raises `NotFound`, also
+    for one that is not of that webhook, if one is given.
+    """
+    of = "" if webhook_id is None else " AND webhook_id = :webhook_id"
+    row: dict[str, Scalar] = {"public_id": public_id, "now_us": now_us, "webhook_id": webhook_id}
+    changed = await storage.write(Write(f"UPDATE deliveries SET {_ANEW} WHERE public_id = :public_id{of}", (row,)))
     if not changed:
         raise NotFound(f"there is no delivery {public_id}")
 

@@ -55,8 +55,11 @@ def make_plugin(
     enabled: bool = True,
     config_json: str | None = None,
     user_id: int | None = None,
+    unless_taken: bool = False,
 ) -> Write:
-    """Add a plugin instance. Raises `Conflict`, when written, if the name is taken."""
+    """Add a plugin instance. When written, raises `Conflict` if the name is taken; with `unless_taken` nothing changes
+    then.
+    """
     row: dict[str, Scalar] = {
         "public_id": public_id,
         "plugin_id": plugin_id,
@@ -70,7 +73,7 @@ def make_plugin(
     return Write(
         "INSERT INTO plugins (public_id, plugin_id, instance_name, demo_mode, enabled, config_json, user_id,"
         " created_us) VALUES (:public_id, :plugin_id, :instance_name, :demo_mode, :enabled, :config_json, :user_id,"
-        " :now_us)",
+        " :now_us)" + (" ON CONFLICT (instance_name) DO NOTHING" if unless_taken else ""),
         (row,),
     )
 
@@ -186,6 +189,36 @@ async def add_channel(
     )
     await on_one(storage, "plugin instance", plugin, channel)
     return public_id
+
+
+def claim_channel(
+    public_id: str, *, instance_name: str, channel_id: str, channel_name: str, unit: str, event: str, now_us: int
+) -> Write:
+    """Add an input of the plugin instance of that name, linked to an event by its public id. If there is a channel of
+    that id which is linked to none, that one is linked.
+
+    Raises `Conflict`, when written, if there is no such event, no such instance that is switched on, or the channel is
+    linked already.
+    """
+    row: dict[str, Scalar] = {
+        "public_id": public_id,
+        "instance_name": instance_name,
+        "channel_id": channel_id,
+        "channel_name": channel_name,
+        "unit": unit,
+        "event": event,
+        "now_us": now_us,
+    }
+    return Write(
+        "INSERT INTO channels (public_id, plugin_id, channel_id, channel_name, direction, unit, event_id, created_us)"
+        " SELECT :public_id, p.id, :channel_id, :channel_name, 'input', :unit, e.id, :now_us"
+        " FROM plugins AS p, events AS e"
+        " WHERE p.instance_name = :instance_name AND p.enabled = 1 AND e.public_id = :event"
+        " ON CONFLICT (plugin_id, channel_id) DO UPDATE SET event_id = excluded.event_id"
+        " WHERE channels.event_id IS NULL",
+        (row,),
+        changes=1,
+    )
 
 
 def link_channel(public_id: str, event: str | None) -> Write:

@@ -95,6 +95,14 @@ AUDITED: Final = (
         references={"user": _USER},
     ),
     Audited(
+        "notes",
+        "note",
+        "text",
+        plain=("text", "time_us"),
+        references={"experiment": ("experiments", "experiment_id"), "user": _USER},
+        others=("created_us",),
+    ),
+    Audited(
         "rules",
         "rule",
         "name",

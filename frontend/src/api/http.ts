@@ -16,6 +16,8 @@ export interface Credentials {
   token(): string | null
   /** The server says that the token is not (any more) good, with its reason. */
   refused(reason: string): void
+  /** The server says that this is not for this role: it may have been changed. */
+  forbidden?(): void
 }
 
 /** What a response says of the server's clock: asked at, heard at (both `Date.now()`), and its own time in ms. */
@@ -44,13 +46,40 @@ export class Api {
    * @throws ApiError with a text that says what is wrong and can be shown.
    */
   async request<T>(path: string, options: RequestOptions = {}): Promise<T> {
-    const response = await this.fetch(path, options)
-    return (await response.json()) as T
+    return this.fetch(path, options, (response) => response.json() as Promise<T>)
   }
 
   /** The same for what is no JSON, a CSV file for instance. */
   async blob(path: string, options: RequestOptions = {}): Promise<Blob> {
-    return (await this.fetch(path, { timeout: 600_000, ...options })).blob()
+    return this.fetch(path, { timeout: 600_000, ...options }, (response) => response.blob())
+  }
+
+  /**
+   * A file, and the name that the server gives it; `progress` hears how many bytes came so far.
+   *
+   * @throws ApiError also when the link breaks on the way: half a file is none.
+   */
+  async download(
+    path: string,
+    progress: (bytes: number) => void,
+    options: RequestOptions = {},
+  ): Promise<{ blob: Blob; name: string | null }> {
+    return this.fetch(path, { timeout: 6 * 3_600_000, ...options }, async (response) => {
+      const chunks: Uint8Array<ArrayBuffer>[] = []
+      let bytes = 0
+      try {
+        const reader = response.body!.getReader()
+        for (let part = await reader.read(); !part.done; part = await reader.read()) {
+          chunks.push(part.value)
+          progress((bytes += part.value.length))
+        }
+      } catch (error) {
+        if (options.signal?.aborted) throw error
+        throw new ApiError(0, 'The connection broke before the file was complete; nothing was saved.')
+      }
+      const type = response.headers.get('Content-Type') ?? ''
+      return { blob: new Blob(chunks, { type }), name: fileName(response.headers.get('Content-Disposition')) }
+    })
   }
 
   get<T>(path: string, query?: RequestOptions['query'], signal?: AbortSignal): Promise<T> {
@@ -79,7 +108,11 @@ export class Api {
     }
   }
 
-  private async fetch(path: string, options: RequestOptions): Promise<Response> {
+  private async fetch<T>(
+    path: string,
+    options: RequestOptions,
+    read: (response: Response) => Promise<T>,
+  ): Promise<T> {
     const { method = 'GET', body, query, signal, timeout = 30_000 } = options
     const url = new URL((path.startsWith('/') ? '' : this.base + '/') + path, location.origin)
     for (const [name, value] of Object.entries(query ?? {}))
@@ -89,6 +122,10 @@ export class Api {
     if (token !== null) headers['Authorization'] = `Bearer ${token}`
     if (body !== undefined) headers['Content-Type'] = 'application/json'
     const limit = AbortSignal.timeout(timeout)
+    const lost = (error: unknown): unknown => {
+      if (signal?.aborted) return error
+      return new ApiError(0, limit.aborted ? 'The server does not answer.' : 'The server cannot be reached.')
+    }
     const askedAt = Date.now()
     let response: Response
     try {
@@ -101,14 +138,26 @@ export class Api {
         credentials: 'omit',
       })
     } catch (error) {
-      if (signal?.aborted) throw error
-      throw new ApiError(0, limit.aborted ? 'The server does not answer.' : 'The server cannot be reached.')
+      throw lost(error)
     }
     const date = Date.parse(response.headers.get('Date') ?? '')
     if (!Number.isNaN(date)) this.onTime(askedAt, Date.now(), date)
-    if (response.ok) return response
+    if (response.ok) {
+      try {
+        return await read(response)
+      } catch (error) {
+        if (error instanceof ApiError) throw error
+        if (error instanceof SyntaxError)
+          throw new ApiError(response.status, 'What answers is not a WebMACS server: a proxy, perhaps.')
+        throw lost(error)
+      }
+    }
     const reason = await said(response)
-    if (response.status === 401 && token !== null) this.credentials.refused(reason)
+    // The answer to a question of an earlier session says nothing of the one that has begun since.
+    if (response.status === 401 && token !== null && token === this.credentials.token())
+      this.credentials.refused(reason)
+    if (response.status === 403 && token !== null && token === this.credentials.token())
+      this.credentials.forbidden?.()
     throw new ApiError(response.status, reason)
   }
 }
@@ -118,6 +167,18 @@ export interface Page<T> {
   page_size: number
   total: number
   data: T[]
+}
+
+/** The name of a file in `Content-Disposition` (RFC 6266): the one that may have any letter first. */
+export function fileName(disposition: string | null): string | null {
+  const whole = /filename\*=UTF-8''([^;\s]+)/i.exec(disposition ?? '')
+  if (whole !== null)
+    try {
+      return decodeURIComponent(whole[1]!)
+    } catch {
+      // not as the standard has it: the plain one is there, too
+    }
+  return /filename="([^"]*)"/i.exec(disposition ?? '')?.[1] ?? null
 }
 
 async function said(response: Response): Promise<string> {

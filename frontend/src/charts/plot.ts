@@ -34,6 +34,8 @@ export interface PlotEvents {
   reset(): void
   /** The cursor stands at a time; null: it left. */
   cursor(time: number | null): void
+  /** A time is pointed at: a click or a tap that was no drag. */
+  pick(time: number): void
 }
 
 const MAX_AXES = 4
@@ -157,7 +159,7 @@ export class Plot {
         return splits.map((at) => {
           if (step >= 86_400_000) return timeText(at, this.zone, 'day')
           const today = timeText(at, this.zone, 'day')
-          const clock = timeText(at, this.zone, step >= 60_000 ? 'minute' : 'second')
+          const clock = timeText(at, this.zone, step >= 60_000 ? 'minute' : 'second') + fraction(at, step)
           const text = today === day ? clock : `${clock}\n${today}`
           day = today
           return text
@@ -265,6 +267,12 @@ export class Plot {
     )
     // A finger pans, two fingers zoom; up and down stays with the page.
     over.style.touchAction = 'pan-y'
+    let pressed: number | null = null
+    over.addEventListener('pointerdown', (event) => (pressed = event.button === 0 ? event.clientX : null))
+    over.addEventListener('click', (event) => {
+      if (pressed !== null && Math.abs(event.clientX - pressed) < 4)
+        this.events.pick(this.u.posToVal(event.clientX - over.getBoundingClientRect().left, 'x'))
+    })
     over.addEventListener('pointerdown', (event) => {
       if (event.pointerType === 'touch') this.pointers.set(event.pointerId, event.clientX)
     })
@@ -288,6 +296,12 @@ export class Plot {
     for (const end of ['pointerup', 'pointercancel'] as const)
       over.addEventListener(end, (event) => this.pointers.delete(event.pointerId))
   }
+}
+
+/** The part of a second, in as many digits as tell neighbours apart. */
+function fraction(at: number, step: number): string {
+  if (step >= 1000) return ''
+  return ((((at % 1000) + 1000) % 1000) / 1000).toFixed(step < 10 ? 3 : step < 100 ? 2 : 1).slice(1)
 }
 
 function scaleOf(unit: string): string {

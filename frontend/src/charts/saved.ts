@@ -1,6 +1,6 @@
 /** What is shown, as files: a picture and a table. */
 
-import { plain, time, zoneName, type Zone } from '@/format'
+import { time, zoneName, type Zone } from '@/format'
 import type { Stretch } from './history'
 import { lowerBound, type Track } from './track'
 
@@ -19,8 +19,14 @@ export function asCsv(series: readonly SavedSeries[], stretch: Stretch): string 
     const end = lowerBound(track.times, stretch.until + 1e-3)
     for (let i = lowerBound(track.times, stretch.from); i < end; i++) {
       const at = track.times[i]!
-      const cells = [new Date(at).toISOString(), label, id, plain(track.values[i]!), unit]
-      rows.push([at, cells.map(quoted).join(',')])
+      const cells = [
+        new Date(at).toISOString(),
+        quoted(label),
+        quoted(id),
+        String(track.values[i]),
+        quoted(unit),
+      ]
+      rows.push([at, cells.join(',')])
     }
   }
   rows.sort((a, b) => a[0] - b[0])
@@ -28,8 +34,7 @@ export function asCsv(series: readonly SavedSeries[], stretch: Stretch): string 
 }
 
 function quoted(cell: string): string {
-  // A spreadsheet must not take a name for a formula.
-  const safe = /^[=+@\t\r]/.test(cell) || /^-[^\d.]/.test(cell) ? `'${cell}` : cell
+  const safe = /^[=+@\t\r-]/.test(cell) ? `'${cell}` : cell // a spreadsheet must not take a name for a formula
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe
 }
 

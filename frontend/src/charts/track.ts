@@ -8,9 +8,12 @@ export interface Point {
 export class Track {
   times: number[] = []
   values: number[] = []
+  private readonly limit: number
 
   /** `limit`: so many points at most are kept. */
-  constructor(private readonly limit = 8_000) {}
+  constructor(limit = 8_000) {
+    this.limit = Math.max(8, limit) // of fewer, nothing could be left out
+  }
 
   get length(): number {
     return this.times.length
@@ -21,7 +24,7 @@ export class Track {
     if (this.length > 0 && time <= this.times[this.length - 1]!) return false
     this.times.push(time)
     this.values.push(value)
-    if (this.length > this.limit) this.thin()
+    this.bound()
     return true
   }
 
@@ -31,7 +34,8 @@ export class Track {
    */
   fill(from: number, until: number, points: readonly Point[]): void {
     const last = points.at(-1)?.time ?? from
-    const before = lowerBound(this.times, from)
+    // It was asked for in whole milliseconds, so its first point may lie a fraction of one before.
+    const before = lowerBound(this.times, Math.min(from, points[0]?.time ?? from))
     const after = lowerBound(this.times, Math.min(until, last) + 1e-3)
     this.times = [...this.times.slice(0, before), ...points.map((p) => p.time), ...this.times.slice(after)]
     this.values = [
@@ -39,7 +43,7 @@ export class Track {
       ...points.map((p) => p.value),
       ...this.values.slice(after),
     ]
-    if (this.length > this.limit) this.thin()
+    this.bound()
   }
 
   /** Forget what is older, but for one point, from which the line enters the picture. */
@@ -62,6 +66,10 @@ export class Track {
     return i < 0 ? null : this.values[i]!
   }
 
+  private bound(): void {
+    while (this.length > this.limit) this.thin()
+  }
+
   /** Of the older three quarters, half of the points go: of each four, the smallest and the largest stay. */
   private thin(): void {
     const old = Math.floor((this.length * 3) / 16) * 4
@@ -74,8 +82,7 @@ export class Track {
         if (this.values[i]! < this.values[low]!) low = i
         if (this.values[i]! >= this.values[high]!) high = i
       }
-      if (low === high) high = low === start ? start + 3 : low
-      for (const i of low === high ? [low] : [Math.min(low, high), Math.max(low, high)]) {
+      for (const i of [Math.min(low, high), Math.max(low, high)]) {
         times.push(this.times[i]!)
         values.push(this.values[i]!)
       }

@@ -12,6 +12,7 @@ export class ServerClock {
 
   /** The server said `serverTime` (ms, whole seconds) after `askedAt` and before `heardAt` (ms, this machine's). */
   heard(askedAt: number, heardAt: number, serverTime: number): void {
+    if (heardAt < askedAt) return // this machine's clock was set back meanwhile
     const low = serverTime - heardAt
     const high = serverTime + 1000 - askedAt
     if (low > this.high || high < this.low) {

@@ -50,7 +50,8 @@ export class Connection {
   private failures = 0
   private mode: ConnectionMode = 'connecting'
   private stopped = true
-  private polling = false
+  /** The polling that is under way: what one asked for is not taken by the next. */
+  private polling: symbol | null = null
   private readonly timers = { retry: 0, ping: 0, pong: 0, poll: 0, greeting: 0 }
 
   constructor(
@@ -68,7 +69,7 @@ export class Connection {
 
   stop(): void {
     this.stopped = true
-    this.polling = false
+    this.polling = null
     for (const name of Object.keys(this.timers) as (keyof typeof this.timers)[]) this.cancel(name)
     this.leave()
   }
@@ -84,7 +85,14 @@ export class Connection {
   }
 
   private connect(): void {
-    const socket = this.around.open()
+    let socket: WebSocket
+    try {
+      socket = this.around.open()
+    } catch {
+      // A browser, or what somebody has put into it, may let no socket be opened at all; readings can still be polled.
+      this.lost()
+      return
+    }
     this.socket = socket
     this.after('greeting', GREETING_MS, () => this.lost())
     socket.onmessage = (message) => {
@@ -94,7 +102,7 @@ export class Connection {
       if (socket !== this.socket) return
       if (close.code === POLICY_VIOLATION) {
         this.stop()
-        this.heard.refused(close.reason)
+        this.heard.refused(close.reason || 'the server has ended this session')
       } else this.lost()
     }
   }
@@ -105,10 +113,10 @@ export class Connection {
       case 'connected':
         this.cancel('greeting')
         this.failures = 0
-        this.polling = false
+        this.polling = null
         this.cancel('poll')
-        this.become('websocket')
         this.after('ping', PING_MS, () => this.ping())
+        this.become('websocket')
         this.heard.resumed()
         break
       case 'datapoints_batch':
@@ -130,28 +138,26 @@ export class Connection {
     this.leave()
     this.failures++
     for (const name of ['greeting', 'ping', 'pong'] as const) this.cancel(name)
-    if (this.failures >= FAILURES) this.poll()
-    if (this.mode === 'websocket') this.become('connecting')
     const longest = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.failures - 1))
     // Not all browsers of a laboratory at the same moment, when their server comes back.
     this.after('retry', longest * (0.5 + this.around.random() / 2), () => this.connect())
+    if (this.mode === 'websocket') this.become('connecting')
+    else if (this.failures >= FAILURES) this.poll()
   }
 
   private poll(): void {
-    if (this.polling) return
-    this.polling = true
+    if (this.polling !== null) return
+    const mine = (this.polling = Symbol('polling'))
+    void this.round(mine)
     this.become('polling')
-    void this.round()
   }
 
-  private async round(): Promise<void> {
-    try {
-      const readings = await this.around.latest()
-      if (this.polling) this.heard.readings(readings)
-    } catch {
-      // The page shows how old its newest reading is; the next round asks again.
-    }
-    if (this.polling) this.after('poll', POLL_MS, () => void this.round())
+  private async round(mine: symbol): Promise<void> {
+    // When there is no answer, the page shows how old its newest reading is; the next round asks again.
+    const readings = await this.around.latest().catch(() => null)
+    if (this.polling !== mine) return
+    this.after('poll', POLL_MS, () => void this.round(mine))
+    if (readings !== null) this.heard.readings(readings)
   }
 
   private leave(): void {

@@ -7,12 +7,15 @@ import type { Reading } from './connection'
 
 /** The newest readings of one event, by time, in a ring that grows up to its capacity. Times are ms since 1970, UTC. */
 export class Ring {
-  private times = new Float64Array(32)
-  private values = new Float64Array(32)
+  private times: Float64Array
+  private values: Float64Array
   private first = 0
   length = 0
 
-  constructor(private readonly capacity: number) {}
+  constructor(private readonly capacity: number) {
+    this.times = new Float64Array(Math.min(32, capacity))
+    this.values = new Float64Array(this.times.length)
+  }
 
   /** Takes a reading that is newer than all others, and says whether it was. */
   push(time: number, value: number): boolean {
@@ -155,7 +158,13 @@ export class Readings {
     for (const event of this.changed) {
       const newest = this.newest.get(event)
       if (newest === undefined) continue
-      for (const listener of this.listeners.get(event) ?? []) listener(newest, this.ring(event))
+      for (const listener of this.listeners.get(event) ?? []) {
+        try {
+          listener(newest, this.ring(event))
+        } catch (error) {
+          reportError(error) // one tile that cannot be drawn must not keep the others from their values
+        }
+      }
     }
     this.changed.clear()
   }

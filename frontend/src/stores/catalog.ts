@@ -36,13 +36,17 @@ export const useCatalog = defineStore('catalog', () => {
   /** Nothing was set up yet. */
   const empty = computed(() => loaded.value && events.value.length === 0 && plugins.value.length === 0)
 
-  let under_way: Promise<void> | null = null
+  let underWay: Promise<void> | null = null
+  let next: Promise<void> | null = null
 
-  /** Ask for everything again. Calls that come while one is under way share the next. */
+  /** Ask for everything again. Calls that come while one is under way, which may have asked too early, share the next. */
   function refresh(): Promise<void> {
-    const before = under_way ?? Promise.resolve()
-    under_way ??= before.then(load).finally(() => (under_way = null))
-    return under_way
+    if (underWay === null) return (underWay = load().finally(() => (underWay = null)))
+    next ??= underWay.then(() => {
+      next = null
+      return refresh()
+    })
+    return next
   }
 
   async function load(): Promise<void> {

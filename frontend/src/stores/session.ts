@@ -14,7 +14,13 @@ export const useSession = defineStore('session', () => {
   /** Why the last session ended, for the login page. */
   const ended = ref('')
 
-  const api = markRaw(new Api({ token: () => token.value, refused: (reason) => end(reason) }))
+  const api = markRaw(
+    new Api({
+      token: () => token.value,
+      refused: (reason) => end(reason),
+      forbidden: () => void whoAmI().catch(() => undefined),
+    }),
+  )
 
   const signedIn = computed(() => token.value !== null)
 
