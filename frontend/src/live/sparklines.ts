@@ -17,13 +17,15 @@ export interface Curve {
   colour: string
   drawnAt: number
   waiting: boolean
+  /** Whether the canvas has as many pixels as it has room; who lets it grow takes that away. */
+  sized: boolean
 }
 
 const queue: Curve[] = []
 let frame = 0
 
 export function curve(canvas: HTMLCanvasElement, ring: Ring, span: number, colour: string): Curve {
-  return { canvas, ring, span, colour, drawnAt: -Infinity, waiting: false }
+  return { canvas, ring, span, colour, drawnAt: -Infinity, waiting: false, sized: false }
 }
 
 /** Draw it when there is time. */
@@ -48,12 +50,15 @@ function work(): void {
   if (queue.length > 0) frame = requestAnimationFrame(work)
 }
 
-function draw({ canvas, ring, span, colour }: Curve): void {
+function draw(one: Curve): void {
+  const { canvas, ring, span, colour } = one
   const ratio = devicePixelRatio
-  // Its size is fixed by the style sheet; asking the layout for it, hundreds of times a second, would cost more than drawing.
-  if (canvas.width === 300 && canvas.height === 150) {
+  // Asking the layout for the size, hundreds of times a second, would cost more than drawing.
+  if (!one.sized) {
+    if (canvas.clientWidth === 0 || canvas.clientHeight === 0) return
     canvas.width = Math.round(canvas.clientWidth * ratio)
     canvas.height = Math.round(canvas.clientHeight * ratio)
+    one.sized = true
   }
   const { width, height } = canvas
   const ctx = canvas.getContext('2d')!
