@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 from tests.browser.axe import assert_no_barriers, barriers
 from tests.browser.conftest import Visit
 from tests.browser.installation import Installation
-from tests.browser.watch import Watch
+from tests.browser.watch import AWAY, Watch
 from tests.small_bundle import small_bundle
 from webmacs.model import Role
 
@@ -73,9 +73,9 @@ async def test_a_server_that_ends_is_there_again_at_the_same_address(
     await page.goto("/")
     await expect(page.locator("#mode")).to_have_text("websocket")
     first = installation.server.process.pid
+    watch.allow(AWAY)
     await (installation.stop() if end == "stop" else installation.kill())
     await expect(page.locator("#mode")).to_have_text("closed")
-    watch.allow("ERR_CONNECTION_REFUSED")
     with pytest.raises(aiohttp.ClientConnectorError):
         await installation.rest("GET", "/events")
     await installation.start()

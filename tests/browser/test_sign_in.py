@@ -9,7 +9,7 @@ from playwright.async_api import Page, expect
 from tests.browser.axe import assert_no_barriers
 from tests.browser.conftest import Visit
 from tests.browser.installation import EMAILS, Installation
-from tests.browser.watch import Watch
+from tests.browser.watch import AWAY, Watch
 from tests.plant import PASSWORD
 from webmacs.model import Role
 
@@ -62,7 +62,7 @@ async def test_the_live_page_goes_on_when_the_server_is_back(
     async with installation.telemetry() as telemetry:
         await telemetry.send({inlet: 23.5})
         await expect(page.get_by_test_id("value").filter(has_text="23.5")).to_be_visible()
-    watch.allow("ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED")
+    watch.allow(AWAY)
     await installation.kill()
     await installation.start()
     async with installation.telemetry() as telemetry:

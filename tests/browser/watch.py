@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, WebError, WebSocket
 
+AWAY = "net::ERR_(CONNECTION_(REFUSED|RESET|CLOSED|ABORTED)|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)"
+"""What is said of a server that is away or goes: for `Watch.allow`, before it does."""
+
 # The console does not say what the policy kept from being run when the page catches the exception of it.
 _TELL = """
 addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI, sourceFile, lineNumber }) => {
