@@ -27,7 +27,7 @@ from webmacs.storage.base import Storage
 
 SECRET = "a-key-for-tests-that-is-long-enough"
 PASSWORD = "correct horse battery staple"
-_PASSWORD_HASH = Passwords(1, 1).hash(PASSWORD)
+PASSWORD_HASH = Passwords(1, 1).hash(PASSWORD)
 
 
 @dataclass
@@ -66,7 +66,7 @@ async def furnish(storage: Storage, *, events: int = 3, experiment: bool = True)
     for role in Role:
         email = plant.emails[role] = f"{role}@example.org"
         await accounts.add_user(
-            storage, email=email, username=role.value, password_hash=_PASSWORD_HASH, role=role, now_us=now_us()
+            storage, email=email, username=role.value, password_hash=PASSWORD_HASH, role=role, now_us=now_us()
         )
         user, _ = await accounts.user_by_email(storage, email)
         text = plant.tokens[role] = new_api_token()
@@ -149,7 +149,7 @@ class Server:
         storage = self.parts.storage
         email = f"{uuid.uuid4()}@example.org"
         public_id = await accounts.add_user(
-            storage, email=email, username=email, password_hash=_PASSWORD_HASH, role=role, now_us=now_us()
+            storage, email=email, username=email, password_hash=PASSWORD_HASH, role=role, now_us=now_us()
         )
         user, _ = await accounts.user_by_email(storage, email)
         text = new_api_token()

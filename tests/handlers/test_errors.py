@@ -185,6 +185,28 @@ async def test_one_who_leaves_while_we_think_leaves_no_trace(
     assert not caplog.records
 
 
+async def test_one_who_leaves_while_the_handshake_is_answered_leaves_no_trace(
+    serving: Callable[[Any], Awaitable[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a browser does whose page is closed at that moment: uvloop tells of both at once."""
+    closed = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.close()
+        assert request.transport is not None
+        closed.set()
+        return (await Socket.accept(request, ServerSettings(), 1)).response
+
+    with caplog.at_level(logging.INFO):
+        async with await RawSocket.connect(await serving(handler)) as connection:
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await connection.upgrade("/")
+            await closed.wait()
+        await asyncio.sleep(0.02)
+    assert not caplog.records
+
+
 def test_one_who_leaves_during_the_handshake_is_no_socket() -> None:
     class Gone:
         transport = None

@@ -19,7 +19,7 @@ from aiohttp.http import WebSocketReader
 
 from webmacs.auth import MAX_TOKEN_LENGTH
 from webmacs.config import ServerSettings
-from webmacs.handlers.http import failure, from_http, mark
+from webmacs.handlers.http import failure, from_http, gone, mark
 from webmacs.handlers.proxies import Proxies
 from webmacs.logs import AccessLogger
 from webmacs.metrics import Metrics
@@ -106,7 +106,7 @@ class _RequestHandler(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - repeats what the client sent
     ) -> web.StreamResponse:
         """See aiohttp. Called for what is no HTTP, and for what went wrong outside the application's own net."""
-        if isinstance(exc, ConnectionError) and request.transport is None:
+        if isinstance(exc, ConnectionError) and gone(request):
             raise exc  # the client has gone, which is nothing to speak of
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.info("refused a malformed request of %s: %s", request.remote, type(exc).__name__)

@@ -165,7 +165,7 @@ def _answer(request: web.Request, error: Exception) -> web.Response | None:
             return failure(status, detail, headers=_later(error, status))
     if isinstance(error, web.RequestPayloadError):  # its chunks or its compression are broken
         return failure(400, HTTPStatus.BAD_REQUEST.phrase)
-    if isinstance(error, ConnectionError) and request.transport is None:
+    if isinstance(error, ConnectionError) and gone(request):
         return None
     name = request_id()
     _log.error("%s %s failed, request %s", request.method, request.rel_url.raw_path, name, exc_info=error)
@@ -190,6 +190,11 @@ async def mark(_request: web.BaseRequest, response: web.StreamResponse) -> None:
 def request_id() -> str:
     """A new id for a request; one that the client sends is not used."""
     return str(uuid.uuid4())
+
+
+def gone(request: web.BaseRequest) -> bool:
+    """Whether the client has left: the connection is lost, or about to be, and takes nothing any more."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def failure(status: int, detail: str, headers: Mapping[istr, str] | None = None) -> web.Response:
