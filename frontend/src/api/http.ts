@@ -64,7 +64,22 @@ export class Api {
     progress: (bytes: number) => void,
     options: RequestOptions = {},
   ): Promise<{ blob: Blob; name: string | null }> {
-    return this.fetch(path, { timeout: 6 * 3_600_000, ...options }, (response) => taken(response, progress))
+    return this.fetch(path, { timeout: 6 * 3_600_000, ...options }, async (response) => {
+      const chunks: Uint8Array<ArrayBuffer>[] = []
+      let bytes = 0
+      try {
+        const reader = response.body!.getReader()
+        for (let part = await reader.read(); !part.done; part = await reader.read()) {
+          chunks.push(part.value)
+          progress((bytes += part.value.length))
+        }
+      } catch (error) {
+        if (options.signal?.aborted) throw error
+        throw new ApiError(0, 'The connection broke before the file was complete; nothing was saved.')
+      }
+      const type = response.headers.get('Content-Type') ?? ''
+      return { blob: new Blob(chunks, { type }), name: fileName(response.headers.get('Content-Disposition')) }
+    })
   }
 
   get<T>(path: string, query?: RequestOptions['query'], signal?: AbortSignal): Promise<T> {
@@ -175,26 +190,6 @@ async function said(response: Response): Promise<string> {
   }
   if (response.status === 502 || response.status === 504) return 'The server is not there at the moment.'
   return `The server answers ${response.status} ${response.statusText}.`.replace(' .', '.')
-}
-
-async function taken(
-  response: Response,
-  progress: (bytes: number) => void,
-): Promise<{ blob: Blob; name: string | null }> {
-  const chunks: Uint8Array<ArrayBuffer>[] = []
-  let bytes = 0
-  try {
-    const reader = response.body!.getReader()
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      chunks.push(part.value)
-      progress((bytes += part.value.length))
-    }
-  } catch (error) {
-    if (error instanceof DOMException) throw error // it was given up
-    throw new ApiError(0, 'The connection broke before the file was complete; nothing was saved.')
-  }
-  const type = response.headers.get('Content-Type') ?? ''
-  return { blob: new Blob(chunks, { type }), name: fileName(response.headers.get('Content-Disposition')) }
 }
 
 /** A text of the server as a person reads it: a capital at the front, a full stop at the end. */
