@@ -9,6 +9,8 @@ from typing import NoReturn
 
 import pytest
 
+from webmacs.bundle import DIRECTORY, INDEX
+
 
 def require(program: str, mend: str) -> Path:
     """Where a program is. Without it the test is skipped, saying `mend`; in CI (`CI` in the environment) it fails."""
@@ -22,6 +24,13 @@ def require_root(mend: str) -> None:
     """For what only root may do; as `require`."""
     if os.geteuid() != 0:
         _missing(f"this test needs to be root: {mend}")
+
+
+def require_dashboard() -> Path:
+    """Where the dashboard that is delivered lies; as `require`."""
+    if not (DIRECTORY / INDEX).is_file():
+        _missing("this test needs the dashboard: make dashboard")
+    return DIRECTORY
 
 
 def _missing(message: str) -> NoReturn:

@@ -16,6 +16,7 @@ from aiohttp import web
 from webmacs import experiments
 from webmacs.app import PARTS, Parts, build_app
 from webmacs.auth import Passwords, api_token_digest, new_api_token
+from webmacs.bundle import Bundle
 from webmacs.clock import Clock
 from webmacs.config import Settings
 from webmacs.extensions import load_storage
@@ -169,10 +170,15 @@ class Server:
 
 @asynccontextmanager
 async def running_server(
-    settings: Settings, plant: Plant, *, clock: Clock | None = None, storage: Storage | None = None
+    settings: Settings,
+    plant: Plant,
+    *,
+    clock: Clock | None = None,
+    storage: Storage | None = None,
+    bundle: Bundle | None = None,
 ) -> AsyncIterator[Server]:
     """Serve in this process, on a real port, as `webmacs serve` does; on the storage of the settings, or on another."""
-    app = build_app(settings, clock=clock, storage=storage)
+    app = build_app(settings, clock=clock, storage=storage, bundle=bundle)
     runner = Runner(app, settings.server, app[PARTS].metrics, access_log=None)
     await runner.setup()
     try:
@@ -187,7 +193,7 @@ async def running_server(
 
 @asynccontextmanager
 async def furnished_server(
-    url: str, directory: Path, *, clock: Clock | None = None, **sections: dict[str, Any]
+    url: str, directory: Path, *, clock: Clock | None = None, bundle: Bundle | None = None, **sections: dict[str, Any]
 ) -> AsyncIterator[Server]:
     """A server on a fresh storage with the usual plant."""
     settings = settings_for(url, directory, **sections)
@@ -195,5 +201,5 @@ async def furnished_server(
     await storage.open()
     plant = await furnish(storage)
     await storage.close()
-    async with running_server(settings, plant, clock=clock) as server:
+    async with running_server(settings, plant, clock=clock, bundle=bundle) as server:
         yield server

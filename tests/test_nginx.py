@@ -19,6 +19,9 @@ from aiohttp import WSMsgType
 
 from tests.parts import require
 from tests.plant import Server, furnished_server
+from tests.small_bundle import INDEX, small_bundle
+from webmacs.bundle import Bundle
+from webmacs.handlers.pages import FOREVER, POLICY
 from webmacs.model import Role
 
 SHIPPED = Path(__file__).parent.parent / "deploy" / "nginx.conf"
@@ -208,6 +211,27 @@ async def test_http_goes_through_nginx_too(plant: Server, proxy: Proxy) -> None:
         assert response.status == 201
     async with plant.client.get(f"{proxy.address}/api/v1/datapoints/latest", headers=plant.headers()) as response:
         assert [point["value"] for point in await response.json()] == [7.5]
+
+
+async def test_the_dashboard_comes_through_nginx_compressed_with_its_policy(tmp_path: Path) -> None:
+    directory, port = tmp_path / "nginx", free_port()
+    directory.mkdir()
+    bundle, url = Bundle(small_bundle(tmp_path)), f"sqlite:///{tmp_path / 'test.db'}"
+    async with (
+        furnished_server(url, tmp_path, bundle=bundle) as plant,
+        proxied(shipped(plant.address, directory, port), directory, port) as proxy,
+    ):
+        opens = {"Accept": "text/html", "Accept-Encoding": "gzip, br"}
+        async with plant.client.get(f"{proxy.address}/live", headers=opens) as response:
+            assert (response.status, await response.text()) == (200, INDEX)
+            assert response.headers["Content-Encoding"] == "gzip"
+            assert response.headers.getall("Content-Security-Policy") == [POLICY]
+            assert response.headers["Cache-Control"] == "no-cache"
+            opens["If-None-Match"] = response.headers["ETag"]
+        async with plant.client.get(f"{proxy.address}/live", headers=opens) as response:
+            assert (response.status, await response.read()) == (304, b"")
+        async with plant.client.get(f"{proxy.address}/assets/index-1a2b.js") as response:
+            assert (response.status, response.headers["Cache-Control"]) == (200, FOREVER)
 
 
 async def test_no_token_is_in_nginx_s_logs_even_when_the_server_is_away(plant: Server, tmp_path: Path) -> None:

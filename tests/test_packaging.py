@@ -24,7 +24,7 @@ import aiohttp
 import pytest
 
 from tests.dockerfile import Image, follow
-from tests.parts import require
+from tests.parts import require, require_dashboard
 from tests.plant import Plant, furnish, settings_for
 from webmacs import __version__
 from webmacs.extensions import load_storage
@@ -232,6 +232,18 @@ async def test_it_serves_and_stores_a_reading(installation: Installation) -> Non
         assert database.execute("SELECT event, value, experiment FROM readings").fetchall() == [
             ("Sensor 0", 23.5, "Run 1")
         ]
+
+
+async def test_it_serves_the_dashboard(installation: Installation) -> None:
+    index = (require_dashboard() / "index.html").read_text("utf-8")
+    async with installation.serving() as address, aiohttp.ClientSession() as client:
+        async with client.get(f"{address}/") as response:
+            assert (response.status, await response.text()) == (200, index)
+        scripts = re.findall(r'src="(/assets/[^"]+)"', index)
+        assert scripts
+        for script in scripts:
+            async with client.get(f"{address}{script}") as response:
+                assert (response.status, response.content_type) == (200, "text/javascript")
 
 
 async def test_the_image_s_health_check_tells_a_server_that_answers_from_one_that_does_not(

@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import WSCloseCode, web
 
 from webmacs.auth import Authenticator, Passwords
-from webmacs.bundle import Bundle
+from webmacs.bundle import DIRECTORY, Bundle
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock, SystemClock
 from webmacs.config import Settings
@@ -101,7 +101,9 @@ class Parts:
 PARTS: Final = web.AppKey("parts", Parts)
 
 
-def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storage | None = None) -> web.Application:
+def build_app(
+    settings: Settings, *, clock: Clock | None = None, storage: Storage | None = None, bundle: Bundle | None = None
+) -> web.Application:
     """Wire a server together. Nothing is opened before the application starts.
 
     Raises:
@@ -160,7 +162,7 @@ def build_app(settings: Settings, *, clock: Clock | None = None, storage: Storag
     routes.add_socket("/ws/controller/telemetry", telemetry.handle)
     routes.add_socket("/ws/datapoints/stream", stream.handle)
     logins = Logins(settings.auth, clock, metrics)
-    bundle = Bundle()
+    bundle = bundle or Bundle(DIRECTORY)
     turns = lookbacks(settings.storage)
     resources: tuple[Resource, ...] = (
         AuthRoutes(auth, passwords, logins, proxies, storage, catalog, clock),

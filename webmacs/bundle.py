@@ -31,7 +31,7 @@ class File:
 class Bundle:
     """The files by their path in an address, `assets/index-4f2a.js`. Without any, the dashboard was not built."""
 
-    def __init__(self, directory: Path = DIRECTORY) -> None:
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._files: dict[str, File] = {}
         self._compressed: dict[str, bytes] = {}

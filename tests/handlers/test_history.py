@@ -144,6 +144,20 @@ async def test_a_series_may_be_of_any_stretch_of_time(serve: Serve) -> None:
     assert await values(**{"from": moment(300)}) == []
 
 
+FAR = {
+    "the first hours there are": {"from": "0001-01-01T00:00:00+14:00", "until": "0001-06-01T00:00:00Z"},
+    "the last ones": {"from": "9999-01-01T00:00:00Z", "until": "9999-12-31T23:59:59.999999-14:00"},
+    "from then on": {"from": "9999-12-31T23:59:59-14:00"},
+    "400 days": {"from": "2020-01-01T00:00:00+01:00", "until": "2021-02-04T00:00:00+01:00"},
+}
+
+
+@pytest.mark.parametrize("stretch", FAR.values(), ids=FAR.keys())
+async def test_a_stretch_in_which_nothing_was_measured_is_empty(shared: Server, stretch: dict[str, str]) -> None:
+    event = shared.plant.linked[0]
+    assert await series(shared, event, **stretch) == {event: []}
+
+
 async def test_the_same_event_may_be_asked_for_twice(shared: Server) -> None:
     event = shared.plant.linked[0]
     assert set(await series(shared, event, event)) == {event}
@@ -165,6 +179,7 @@ BAD = {
     "from a time without an offset": {"event_public_ids": ["a"], "from": "2026-01-01T00:00:00"},
     "until, and no from": {"event_public_ids": ["a"], "until": "2026-01-01T00:00:00Z"},
     "from after until": {"event_public_ids": ["a"], "from": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"},
+    "at until": {"event_public_ids": ["a"], "from": "2026-01-01T01:00:00+01:00", "until": "2026-01-01T00:00:00Z"},
     "two years": {"event_public_ids": ["a"], "from": "2024-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"},
 }
 

@@ -14,8 +14,10 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
     "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""What the page may do: run, draw with and talk to what comes from this server. Of WebSockets, `'self'` covers those of
-the page's own host (CSP level 3); a browser that does not know that polls.
+"""What the page may do: run, draw with and talk to what comes from this server.
+
+Of WebSockets, `'self'` covers those of the page's own host (CSP level 3; Chrome from 71, Safari from 16). To name that
+host would be to repeat what the client says of it, so an older browser polls.
 """
 
 PERMISSIONS: Final = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
@@ -41,21 +43,23 @@ class PageRoutes:
     async def serve(self, request: web.Request) -> web.Response:
         """A file by its name, the page for an address of the dashboard that a browser opens, or 404."""
         path = request.match_info["path"]
-        file = self._bundle.get(path)
+        file, varies = self._bundle.get(path), [hdrs.ACCEPT_ENCODING]
         if file is None:
-            file = self._page(request, path)
+            file, varies = self._page(request, path), [hdrs.ACCEPT, hdrs.ACCEPT_ENCODING]
+        zipped = takes_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+        tag = f"{file.etag}-gzip" if zipped else file.etag  # a strong one is of these bytes (RFC 9110, section 8.8.3.3)
         response = web.Response(headers={hdrs.CACHE_CONTROL: FOREVER if file.hashed else ASK_AGAIN})
-        response.content_type, response.etag = file.content_type, ETag(file.etag)
+        response.content_type, response.etag = file.content_type, ETag(tag)
         if file.content_type.startswith("text/"):
             response.charset = "utf-8"
-        response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
+        response.headers[hdrs.VARY] = ", ".join(varies)
         if file.content_type == "text/html":
             response.headers["Content-Security-Policy"] = POLICY
             response.headers["Permissions-Policy"] = PERMISSIONS
-        if any(known.value in {file.etag, "*"} for known in request.if_none_match or ()):
+        if any(known.value in {tag, "*"} for known in request.if_none_match or ()):
             response.set_status(304)
             return response
-        if takes_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")):
+        if zipped:
             response.body = await asyncio.to_thread(self._bundle.compressed, file)
             response.headers[hdrs.CONTENT_ENCODING] = "gzip"
         else:
