@@ -211,6 +211,8 @@ export class Plot {
     const ratio = (devicePixelRatio * this.rem) / 16
     ctx.save()
     ctx.font = `${12 * ratio}px system-ui, sans-serif`
+    ctx.textAlign = 'left'
+    ctx.textBaseline = 'alphabetic'
     ctx.lineWidth = ratio
     ctx.beginPath()
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height)
@@ -228,6 +230,7 @@ export class Plot {
       const x = Math.round(this.u.valToPos(time, 'x', true))
       ctx.strokeStyle = this.colours.accent
       dashed(ctx, x, bbox.top, x, bbox.top + bbox.height, ratio)
+      if (text === '') continue
       const words = text.length > 40 ? `${text.slice(0, 39)}…` : text
       const width = ctx.measureText(words).width + 10 * ratio
       row = x < end ? (row + 1) % 4 : 0 // what would cover its neighbour goes a line lower

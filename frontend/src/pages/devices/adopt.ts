@@ -19,9 +19,9 @@ export interface Adoption {
 }
 
 export const EVENT_TYPES: readonly { value: EventType; label: string }[] = [
-  { value: 'sensor', label: 'Sensor: is measured' },
-  { value: 'actuator', label: 'Actuator: is set' },
-  { value: 'range', label: 'Range: a setpoint on a scale' },
+  { value: 'sensor', label: 'Sensor' },
+  { value: 'actuator', label: 'Actuator' },
+  { value: 'range', label: 'Range' },
   { value: 'cmd_button', label: 'Button' },
   { value: 'cmd_opened', label: 'Opened' },
   { value: 'cmd_closed', label: 'Closed' },

@@ -24,6 +24,8 @@ function place(text: string, error: unknown): string {
   if (line !== undefined) return `: see line ${line}`
   const position = /position (\d+)/.exec(words)?.[1]
   if (position !== undefined) return `: see line ${text.slice(0, Number(position)).split('\n').length}`
+  const token = /^Unexpected token ('.'),/s.exec(words)?.[1]
+  if (token !== undefined) return `: ${token} was not expected`
   return /end of|unexpected end/i.test(words) ? ': it ends too early' : ''
 }
 

@@ -11,10 +11,10 @@ export interface SeenId extends Unlinked {
   high: number
 }
 
-/** What is known now, with the extremes of what was known before. */
+/** What is known now, with the extremes of what was known before; in an order in which nothing moves while one clicks. */
 export function widen(found: readonly Unlinked[], before: readonly SeenId[]): SeenId[] {
   const known = new Map(before.map((one) => [one.event_public_id, one]))
-  return found.map((one) => {
+  const all = found.map((one) => {
     const same = known.get(one.event_public_id)
     return {
       ...one,
@@ -22,6 +22,10 @@ export function widen(found: readonly Unlinked[], before: readonly SeenId[]): Se
       high: Math.max(one.last_value, same?.high ?? -Infinity),
     }
   })
+  return all.sort(
+    (a, b) =>
+      Date.parse(a.first_seen) - Date.parse(b.first_seen) || (a.event_public_id < b.event_public_id ? -1 : 1),
+  )
 }
 
 export function useUnlinked(everyMs = 5_000) {
