@@ -168,6 +168,36 @@ describe('a request', () => {
   })
 })
 
+describe('a file', () => {
+  const head = { 'Content-Type': 'text/csv', 'Content-Disposition': 'attachment; filename="run_1.csv"' }
+
+  it('is taken as it comes, and says how far it is', async () => {
+    answers = [() => new Response('a,b\r\n1,2\r\n', { headers: head })]
+    const seen: number[] = []
+    const { blob, name } = await api.download('experiments/x/export/csv', (bytes) => seen.push(bytes))
+    expect([await blob.text(), blob.type, name]).toEqual(['a,b\r\n1,2\r\n', 'text/csv', 'run_1.csv'])
+    expect(seen.at(-1)).toBe(10)
+  })
+
+  it('is none when the connection breaks within it', async () => {
+    const broken = new ReadableStream({
+      pull(controller) {
+        controller.error(new TypeError('network error'))
+      },
+    })
+    answers = [() => new Response(broken, { headers: head })]
+    const error = await failure(api.download('export', () => undefined))
+    expect(error.message).toMatch(/nothing was saved/)
+  })
+
+  it('that nobody wants any more ends as such', async () => {
+    const controller = new AbortController()
+    const work = api.download('export', () => undefined, { signal: controller.signal })
+    controller.abort()
+    await expect(work).rejects.toHaveProperty('name', 'AbortError')
+  })
+})
+
 describe('a token that is refused', () => {
   const no = () => json({ detail: 'Token has been revoked' }, 401)
 
