@@ -6,16 +6,17 @@ import asyncio
 import json
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, Field, TypeAdapter, model_validator
 
 from webmacs.catalog import Catalog
 from webmacs.clock import Clock
 from webmacs.errors import NotFound
 from webmacs.handlers.datapoints import DatapointShape, datapoint_shape
 from webmacs.handlers.http import PREFIX, Routes
+from webmacs.handlers.moments import Moment
 from webmacs.handlers.resource import Call, Done, Encoded, Page, PageQuery, done
 from webmacs.latest import LatestValues
-from webmacs.model import Datapoint, Event, Role, Scope, to_us
+from webmacs.model import Datapoint, Event, Role, Scope
 from webmacs.storage import history
 from webmacs.storage.base import Storage
 from webmacs.storage.history import MIN_POINTS, Key
@@ -40,15 +41,15 @@ class SeriesQuery(BaseModel):
     event_public_ids: Annotated[list[Annotated[str, Field(max_length=100)]], Field(min_length=1, max_length=MAX_SERIES)]
     minutes: Annotated[int, Field(ge=1, le=MAX_MINUTES)] = 60
     max_points: Annotated[int, Field(ge=MIN_POINTS, le=MAX_POINTS)] = 500
-    begin: Annotated[AwareDatetime | None, Field(alias="from")] = None
-    until: AwareDatetime | None = None
+    begin: Annotated[Moment | None, Field(alias="from")] = None
+    until: Moment | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.until is not None and self.begin is None:
             raise ValueError("until: needs from, the time at which the stretch begins")
         if self.begin is not None and self.until is not None:
-            stretch_us = to_us(self.until) - to_us(self.begin)
+            stretch_us = self.until - self.begin
             if not 0 < stretch_us <= MAX_STRETCH_US:
                 raise ValueError("until: must be after from, by 400 days at most")
         return self
@@ -125,12 +126,12 @@ class HistoryRoutes:
         if query.begin is None:
             from_us = now_us - query.minutes * MINUTE_US
         else:
-            from_us = max(to_us(query.begin), now_us - MAX_STRETCH_US) if query.until is None else to_us(query.begin)
+            from_us = max(query.begin, now_us - MAX_STRETCH_US) if query.until is None else query.begin
         if query.until is None:
             newest = self._latest.all().get(event.id)
             until_us = max(now_us, newest.time_us if newest else 0) + 1  # the clock of its controller may be ahead
         else:
-            until_us = to_us(query.until) + 1
+            until_us = query.until + 1
         if from_us >= until_us:
             return []
         async with self._turns:

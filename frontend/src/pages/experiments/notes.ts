@@ -26,7 +26,8 @@ export function withDraft(markers: readonly Marker[], at: number | null): readon
   return [...markers, { time: at, text: 'New note' }].sort((a, b) => a.time - b.time)
 }
 
-export function useNotes(experiment: () => string): Notes {
+/** Of the experiment that `experiment` names; null: of none, for the moment. */
+export function useNotes(experiment: () => string | null): Notes {
   const session = useSession()
   const notes = shallowRef<Note[]>([])
   const loaded = ref(false)
@@ -37,6 +38,10 @@ export function useNotes(experiment: () => string): Notes {
     `experiments/${experiment()}/notes${note === undefined ? '' : `/${note.public_id}`}`
 
   async function load(): Promise<void> {
+    if (experiment() === null) {
+      notes.value = []
+      return
+    }
     const [asked, before] = [path(), writes]
     try {
       const found = await session.api.all<Note>(asked)
