@@ -13,6 +13,7 @@ import re
 import statistics
 import tempfile
 import time
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -211,10 +212,10 @@ def _frames(cdp: CDPSession, page: Page) -> list[tuple[float, float]]:
         page.wait_for_timeout(50)
     cdp.remove_listener("Tracing.dataCollected", collect)
     cdp.remove_listener("Tracing.tracingComplete", complete)
-    return list(_costs(events))
+    return list(costs(events))
 
 
-def _costs(events: Iterable[dict[str, Any]]) -> Iterator[tuple[float, float]]:
+def costs(events: Iterable[dict[str, Any]]) -> Iterator[tuple[float, float]]:
     """Of the thread that makes the frames: what was spent between the begin of one frame and the next, ms."""
     whole = [event for event in events if event.get("ph") == "X" and "dur" in event]
     starts = [event for event in events if event["name"] == FRAME and event.get("ph") == "b"]
@@ -223,22 +224,22 @@ def _costs(events: Iterable[dict[str, Any]]) -> Iterator[tuple[float, float]]:
     threads = statistics.mode((event["pid"], event["tid"]) for event in starts)
     mine = sorted((e for e in whole if (e["pid"], e["tid"]) == threads), key=lambda e: (e["ts"], -e["dur"]))
     begins = sorted(e["ts"] for e in starts if (e["pid"], e["tid"]) == threads)
-    place, costs = 0, [0.0, 0.0]
+    spent = [[0.0, 0.0] for _ in begins]
     stack: list[tuple[float, int | None]] = []  # end, kind
     for event in mine:
-        while place < len(begins) and event["ts"] >= begins[place]:
-            if place > 0:
-                yield costs[0] / 1000, costs[1] / 1000
-            costs, place = [0.0, 0.0], place + 1
         while stack and event["ts"] >= stack[-1][0]:
             stack.pop()
         kind = 0 if SCRIPT.match(event["name"]) else 1 if RENDERING.match(event["name"]) else None
         above = next((one for _, one in reversed(stack) if one is not None), None)
-        if kind is not None and kind != above:
-            costs[kind] += event["dur"]
-            if above is not None:
-                costs[above] -= event["dur"]  # layout that a script asked for is layout
         stack.append((event["ts"] + event["dur"], kind))
+        frame = bisect_right(begins, event["ts"]) - 1
+        if frame < 0 or kind is None or kind == above:
+            continue
+        spent[frame][kind] += event["dur"]
+        if above is not None:
+            spent[frame][above] -= event["dur"]  # layout that a script asked for is layout
+    for script, rendering in spent[:-1]:  # the last one goes on behind the trace
+        yield script / 1000, rendering / 1000
 
 
 def _quantile(values: Sequence[float], share: float) -> float:

@@ -187,10 +187,10 @@ def opened(
 
 def fill_in_rule(page: Page) -> None:
     """A rule that is being made, with what it would have done."""
-    page.get_by_label("Event").click()
-    page.keyboard.type("Temperature Reactor")
-    page.get_by_role("option", name="Temperature Reactor").first.click()
-    page.get_by_label("Threshold").first.fill("110")
+    page.get_by_role("button", name="Choose an event").click()
+    page.get_by_placeholder("Search events").fill("temperature reactor")
+    page.get_by_role("radio", name="Temperature Reactor").click()
+    page.get_by_label("Threshold").fill("110")
 
 
 if __name__ == "__main__":
