@@ -68,3 +68,25 @@ async def test_the_live_page_goes_on_when_the_server_is_back(
     async with installation.telemetry() as telemetry:
         await telemetry.send({inlet: 24.75})
         await expect(page.get_by_test_id("value").filter(has_text="24.75")).to_be_visible()
+
+
+async def test_a_wall_signs_in_with_a_token_until_it_is_deleted(
+    installation: Installation, visit: Visit, watch: Watch
+) -> None:
+    watch.allow("status of 401")
+    (inlet,) = await installation.add_events("Inlet")
+    made = await installation.rest("POST", "/tokens", {"name": "Wall", "scope": "read"}, role=Role.VIEWER)
+    page = await visit(None)
+    await page.goto("/")
+    await page.get_by_role("button", name="Use an API token").click()
+    await page.get_by_label("API token").fill("wm_" + "x" * 64)
+    await page.get_by_role("button", name="Sign in", exact=True).click()
+    await expect(page.get_by_role("alert")).to_contain_text("Invalid or expired token")
+    await page.get_by_label("API token").fill(made["token"])
+    await page.get_by_role("button", name="Sign in", exact=True).click()
+    await expect(page).to_have_url(re.compile("/live$"))
+    async with installation.telemetry() as telemetry:
+        await telemetry.send({inlet: 23.5})
+        await expect(page.get_by_test_id("value").filter(has_text="23.5")).to_be_visible()
+    await installation.rest("DELETE", f"/tokens/{made['public_id']}", role=Role.VIEWER)
+    await expect(page.get_by_role("status").filter(has_text="You were signed out")).to_be_visible()
