@@ -123,8 +123,9 @@ export class Plot {
     this.u.setCursor({ left, top: this.u.over.clientHeight / 2 })
   }
 
+  /** In whole pixels: of others uPlot reads the part behind the point, and puts lines over each other. */
   private font(): string {
-    return `${0.75 * this.rem}px system-ui, sans-serif`
+    return `${Math.round(0.75 * this.rem)}px system-ui, sans-serif`
   }
 
   private fit(): void {
