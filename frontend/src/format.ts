@@ -5,9 +5,10 @@ export function number(value: number): string {
   if (value === 0) return '0'
   if (!Number.isFinite(value)) return '–'
   const size = Math.abs(value)
-  if (size >= 1e7 || size < 1e-4) return value.toExponential(3)
+  if (size >= 1e7 || size < 1e-3) return value.toExponential(3)
   if (size >= 1000) return value.toFixed(Number.isInteger(value) || size >= 10_000 ? 0 : 1)
-  return value.toFixed(size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4)
+  // Four digits that mean something, however small it is.
+  return value.toFixed(3 - Math.floor(Math.log10(size)))
 }
 
 /** A number as somebody typed it: no digits that mean nothing. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { lowerBound, Track, type Point } from '@/charts/track'
+import { held, lowerBound, Track, type Point } from '@/charts/track'
 
 function content(track: Track): Point[] {
   return track.times.map((time, i) => ({ time, value: track.values[i]! }))
@@ -213,4 +213,16 @@ describe('the first place at or after a time', () => {
       }),
     )
   })
+})
+
+function track(times: number[], values: number[]): Track {
+  const made = new Track()
+  times.forEach((time, i) => made.append(time, values[i]!))
+  return made
+}
+
+it('what holds its value goes on to the end of the picture, and no further', () => {
+  expect(held(track([1, 5], [10, 20]), 9)).toEqual({ times: [1, 5, 9], values: [10, 20, 20] })
+  expect(held(track([1, 9], [10, 20]), 9)).toMatchObject({ times: [1, 9], values: [10, 20] })
+  expect(held(track([], []), 9)).toMatchObject({ times: [], values: [] })
 })

@@ -49,3 +49,18 @@ export async function fetchHistory(
   }
   return found
 }
+
+const BACK_MS = 30 * 86_400_000
+
+/** What held when a stretch began: the last reading of each event before it, within a month. */
+export async function fetchBefore(
+  api: Api,
+  events: readonly string[],
+  time: number,
+  signal?: AbortSignal,
+): Promise<Map<string, Point>> {
+  const found = await fetchHistory(api, events, { from: time - BACK_MS, until: time }, 10, signal)
+  return new Map(
+    [...found].flatMap(([event, points]) => (points.length === 0 ? [] : [[event, points.at(-1)!] as const])),
+  )
+}

@@ -5,7 +5,7 @@ import 'uplot/dist/uPlot.min.css'
 import { time as timeText, type Zone } from '@/format'
 import type { Colours } from './palette'
 import type { Stretch } from './history'
-import type { Track } from './track'
+import type { Curve } from './track'
 
 export interface PlotSeries {
   label: string
@@ -103,7 +103,7 @@ export class Plot {
     return Math.max(100, Math.round(this.u.bbox.width / devicePixelRatio))
   }
 
-  show(tracks: readonly Track[], stretch: Stretch, markers: readonly Marker[], lines: readonly Line[]): void {
+  show(tracks: readonly Curve[], stretch: Stretch, markers: readonly Marker[], lines: readonly Line[]): void {
     this.stretch = stretch
     this.markers = markers
     this.lines = lines
@@ -313,7 +313,7 @@ function scaleOf(unit: string): string {
 }
 
 /** All tracks over one axis of times, as uPlot wants them. */
-function aligned(tracks: readonly Track[]): uPlot.AlignedData {
+function aligned(tracks: readonly Curve[]): uPlot.AlignedData {
   if (tracks.length === 0) return [[]]
   if (tracks.length === 1) return [tracks[0]!.times, tracks[0]!.values]
   return uPlot.join(tracks.map((track) => [track.times, track.values]))

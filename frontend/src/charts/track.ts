@@ -92,6 +92,18 @@ export class Track {
   }
 }
 
+export interface Curve {
+  times: number[]
+  values: number[]
+}
+
+/** What holds its value until another one is set: its curve goes on to the end of the picture. */
+export function held(track: Curve, until: number): Curve {
+  const { times, values } = track
+  if (times.length === 0 || times.at(-1)! >= until) return track
+  return { times: [...times, until], values: [...values, values.at(-1)!] }
+}
+
 /** The first place whose time is not before `time`. */
 export function lowerBound(times: readonly number[], time: number): number {
   let low = 0
