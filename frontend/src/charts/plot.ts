@@ -3,6 +3,7 @@
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
 import { time as timeText, type Zone } from '@/format'
+import { axisTexts } from './axis'
 import type { Colours } from './palette'
 import type { Stretch } from './history'
 import type { Curve } from './track'
@@ -123,8 +124,9 @@ export class Plot {
     this.u.setCursor({ left, top: this.u.over.clientHeight / 2 })
   }
 
+  /** In whole pixels: of others uPlot reads the part behind the point, and puts lines over each other. */
   private font(): string {
-    return `${0.75 * this.rem}px system-ui, sans-serif`
+    return `${Math.round(0.75 * this.rem)}px system-ui, sans-serif`
   }
 
   private fit(): void {
@@ -316,15 +318,6 @@ function aligned(tracks: readonly Curve[]): uPlot.AlignedData {
   if (tracks.length === 0) return [[]]
   if (tracks.length === 1) return [tracks[0]!.times, tracks[0]!.values]
   return uPlot.join(tracks.map((track) => [track.times, track.values]))
-}
-
-/** Texts of an axis: all with as many digits as it takes to tell neighbours apart. */
-function axisTexts(splits: readonly number[]): string[] {
-  const step = splits.length > 1 ? Math.abs(splits[1]! - splits[0]!) : 1
-  const largest = Math.max(...splits.map(Math.abs))
-  if (largest >= 1e6 || (step < 1e-4 && step > 0)) return splits.map((value) => value.toExponential(1))
-  const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9))
-  return splits.map((value) => value.toFixed(Math.min(6, digits)))
 }
 
 function dashed(
