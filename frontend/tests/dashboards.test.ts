@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Event } from '@/api/types'
 import { Ring } from '@/live/readings'
-import { answer, ends, reached, step, switched } from '@/pages/dashboards/actuator'
+import { answer, ends, reached, settable, settled, step, switched } from '@/pages/dashboards/actuator'
 import { configOf, withConfig } from '@/pages/dashboards/config'
 import { figures } from '@/pages/dashboards/figures'
 import { firstFree, overlap, rows, shown, stepped, type Place } from '@/pages/dashboards/layout'
@@ -102,6 +102,22 @@ describe('an actuator', () => {
     expect(answer(heater, command, { time: 90_000, value: 50 }, 100_500)).toBe('pending')
     expect(answer(heater, command, { time: 100_100, value: 50 }, 100_500)).toBe('idle')
     expect(answer(heater, command, undefined, 120_000)).toBe('late')
+  })
+
+  test('is followed after its own command came back, so that a device which says otherwise is noticed', () => {
+    const heater = event('actuator', 0, 100)
+    const command = { value: 50, at: 100_000 }
+    expect(settled(command, 'idle', 100_500)).toBe(false)
+    expect(answer(heater, command, { time: 101_000, value: 20 }, 101_500)).toBe('pending')
+    expect(answer(heater, command, { time: 101_000, value: 20 }, 111_000)).toBe('late')
+    expect(settled(command, 'late', 111_000)).toBe(false)
+    expect(settled(command, 'idle', 111_000)).toBe(true)
+    expect(settled(command, 'late', 800_000)).toBe(true)
+  })
+
+  test('is nothing that measures', () => {
+    expect(settable(event('sensor', 0, 1))).toBe(false)
+    expect(settable(event('cmd_button', 0, 1))).toBe(true)
   })
 })
 

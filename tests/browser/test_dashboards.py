@@ -209,3 +209,52 @@ async def test_a_layout_that_could_not_be_saved_is_kept(installation: Installati
     await page.get_by_role("button", name="Try again").click()
     await expect(page.get_by_role("status").filter(has_text="All saved")).to_be_visible()
     assert (await places(installation, board, Role.ADMIN))["Note"] == (1, 0, 4, 3)
+
+
+async def test_limits_of_a_gauge_are_given_in_its_form(installation: Installation, visit: Visit) -> None:
+    (inlet,) = await installation.add_events("Inlet")
+    theirs = {"widget_type": "gauge", "title": "Gauge", "event_public_id": inlet, "config_json": '{"theirs": 1}'}
+    board = await board_with(installation, theirs)
+    page = await visit(Role.ADMIN)
+    await page.goto(f"/dashboards/{board}?edit=1")
+    await page.get_by_role("button", name="Edit Gauge").click()
+    form = page.get_by_role("dialog", name="Edit Gauge")
+    await form.get_by_label("Warn below").fill("60")
+    await form.get_by_label("Warn above").fill("50")
+    await form.get_by_role("button", name="Save").click()
+    await expect(form.get_by_text("It is less than the upper limit.")).to_be_visible()
+    await form.get_by_label("Warn below").fill("")
+    await form.get_by_role("button", name="Save").click()
+    await expect(form).to_have_count(0)
+    (found,) = (await installation.rest("GET", f"/dashboards/{board}"))["widgets"]
+    assert json.loads(found["config_json"]) == {"theirs": 1, "warn_high": 50}
+    async with installation.telemetry() as telemetry:
+        await telemetry.send({inlet: 66.0})
+        await expect(widget(page, "Gauge")).to_contain_text("out of its limits")
+
+
+
+
+async def test_a_device_that_does_something_else_is_noticed(installation: Installation, visit: Visit) -> None:
+    (heater,) = await installation.add_events("Heater", direction="output", unit="%")
+    (inlet,) = await installation.add_events("Inlet")
+    board = await board_with(
+        installation,
+        {"widget_type": "actuator_toggle", "title": "Heater", "event_public_id": heater},
+        {"widget_type": "actuator_toggle", "title": "No actuator", "event_public_id": inlet, "x": 4},
+    )
+    page = await visit(Role.OPERATOR)
+    await page.goto(f"/dashboards/{board}")
+    one = widget(page, "Heater")
+    async with installation.telemetry() as telemetry:
+        await telemetry.send({heater: 10.0, inlet: 20.0})
+        await one.get_by_label("Heater, by number").fill("55")
+        await one.get_by_role("button", name="Set").click()
+        await expect(one.get_by_test_id("value")).to_have_text("55.00")  # the command itself, come back
+        await telemetry.send({heater: 10.0})
+        await expect(one.get_by_test_id("value")).to_have_text("10.00")
+        await expect(one.get_by_role("status")).to_have_text(
+            re.compile(r"^Set to 55 % at .*something else is reported")
+        )
+    await expect(widget(page, "No actuator")).to_contain_text("Inlet is a sensor: there is nothing to set.")
+    await expect(widget(page, "No actuator").get_by_role("button")).to_have_count(0)

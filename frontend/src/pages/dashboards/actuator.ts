@@ -11,6 +11,13 @@ export interface Command {
 export type Answer = 'idle' | 'pending' | 'late'
 
 const LATE_MS = 10_000
+/** What was commanded so long ago is not held against a device any more: somebody else may have set it since. */
+const FORGET_MS = 600_000
+
+/** Whether the event can be told anything: a value that is sent to a sensor's would be a reading that nobody measured. */
+export function settable(event: Event): boolean {
+  return event.type !== 'sensor'
+}
 
 /** Whether there is nothing between its two states. */
 export function switched(event: Event): boolean {
@@ -42,6 +49,14 @@ export function answer(
   )
     return 'idle'
   return now - command.at > LATE_MS ? 'late' : 'pending'
+}
+
+/**
+ * Whether a command need not be followed any more. The command itself comes back as a reading before the device has seen
+ * it: so what is reached at once is followed for a while, and a device that says otherwise then is noticed.
+ */
+export function settled(command: Command, stands: Answer, now: number): boolean {
+  return now - command.at > (stands === 'idle' ? LATE_MS : FORGET_MS)
 }
 
 /** A step for a slider over a range: some hundred of them. */
