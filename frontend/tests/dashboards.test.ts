@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { ApiError } from '@/api/http'
 import type { Event } from '@/api/types'
 import { Ring } from '@/live/readings'
 import { answer, ends, reached, settable, settled, step, switched } from '@/pages/dashboards/actuator'
@@ -160,6 +161,35 @@ describe('saving', () => {
     put.mockImplementation(() => Promise.resolve() as never)
     expect(await saving.flush()).toBe(true)
     expect(saving.state.value).toBe('saved')
+  })
+
+  test('is not held up by a widget that is gone, nor by one that is refused', async () => {
+    const put = vi.fn((widget: string) =>
+      widget === 'gone'
+        ? Promise.reject(new ApiError(404, 'There is no widget.'))
+        : widget === 'bad'
+          ? Promise.reject(new ApiError(422, 'w: at most 12.'))
+          : Promise.resolve(),
+    )
+    const lost = vi.fn()
+    const saving = useSaving(put, lost)
+    for (const [i, widget] of ['gone', 'bad', 'good'].entries()) saving.moved(widget, place(i))
+    expect(await saving.flush()).toBe(false)
+    expect(lost.mock.calls).toEqual([['gone']])
+    expect(put).toHaveBeenCalledWith('good', place(2))
+    expect(saving.failure.value).toBe('w: at most 12.')
+    put.mockClear()
+    expect(await saving.flush()).toBe(false)
+    expect(put.mock.calls.map(([widget]) => widget)).toEqual(['bad'])
+  })
+
+  test('asks once where nobody answers', async () => {
+    const put = vi.fn(() => Promise.reject(new ApiError(0, 'The server cannot be reached.')))
+    const saving = useSaving(put)
+    for (const widget of ['a', 'b', 'c']) saving.moved(widget, place(1))
+    expect(await saving.flush()).toBe(false)
+    expect(put).toHaveBeenCalledTimes(1)
+    expect(saving.state.value).toBe('failed')
   })
 
   test('goes on with what moved while it was under way', async () => {

@@ -233,6 +233,29 @@ async def test_limits_of_a_gauge_are_given_in_its_form(installation: Installatio
         await expect(widget(page, "Gauge")).to_contain_text("out of its limits")
 
 
+async def test_a_widget_that_somebody_else_removed_holds_nothing_up(
+    installation: Installation, visit: Visit, watch: Watch
+) -> None:
+    watch.allow("404")
+    board = await board_with(
+        installation,
+        {"widget_type": "text_note", "title": "First"},
+        {"widget_type": "text_note", "title": "Second", "x": 6},
+    )
+    first = (await installation.rest("GET", f"/dashboards/{board}"))["widgets"][0]["public_id"]
+    page = await visit(Role.ADMIN)
+    await page.goto(f"/dashboards/{board}?edit=1")
+    await expect(page.locator(".grid-stack-item")).to_have_count(2)
+    await installation.rest("DELETE", f"/dashboards/{board}/widgets/{first}")
+    for one in ("First", "Second"):
+        await page.locator(".grid-stack-item", has=widget(page, one)).focus()
+        await page.keyboard.press("ArrowDown")
+    await expect(page.get_by_text("First is gone: somebody has removed it meanwhile.")).to_be_visible()
+    await expect(page.get_by_role("status").filter(has_text="All saved")).to_be_visible()
+    assert await places(installation, board, Role.ADMIN) == {"Second": (6, 1, 4, 3)}
+    await page.get_by_role("button", name="Done").click()
+    await expect(page.get_by_role("button", name="Edit", exact=True)).to_be_visible()
+
 
 
 async def test_a_device_that_does_something_else_is_noticed(installation: Installation, visit: Visit) -> None:
@@ -258,3 +281,22 @@ async def test_a_device_that_does_something_else_is_noticed(installation: Instal
         )
     await expect(widget(page, "No actuator")).to_contain_text("Inlet is a sensor: there is nothing to set.")
     await expect(widget(page, "No actuator").get_by_role("button")).to_have_count(0)
+
+
+async def test_on_a_phone_dashboards_are_looked_at(installation: Installation, visit: Visit) -> None:
+    board = await board_with(
+        installation,
+        {"widget_type": "text_note", "title": "Left", "w": 6},
+        {"widget_type": "text_note", "title": "Right", "x": 6, "w": 6},
+    )
+    page = await visit(Role.ADMIN, phone=True)
+    for path in (f"/dashboards/{board}?edit=1", f"/dashboards/{board}/wall"):
+        await page.goto(path)
+        await expect(page.get_by_role("article")).to_have_count(2)
+        left, right = [await widget(page, one).bounding_box() for one in ("Left", "Right")]
+        assert left is not None
+        assert right is not None
+        assert (left["x"], left["width"]) == (right["x"], right["width"])
+        assert right["y"] >= left["y"] + left["height"]
+        await expect(page.locator(".grid-stack")).to_have_count(0)
+        await assert_no_barriers(page)

@@ -1,7 +1,7 @@
 /** Layouts are saved by themselves, a moment after the last change, and only what has changed. What fails is kept. */
 
 import { computed, ref, type ComputedRef, type Ref } from 'vue'
-import { explain } from '@/api/http'
+import { ApiError, explain } from '@/api/http'
 import type { Place } from './layout'
 
 const WAIT_MS = 600
@@ -17,7 +17,11 @@ export interface Saving {
   flush(): Promise<boolean>
 }
 
-export function useSaving(put: (widget: string, place: Place) => Promise<unknown>): Saving {
+/** `lost` is told of a widget that the server does not have any more; there is nothing to save of it. */
+export function useSaving(
+  put: (widget: string, place: Place) => Promise<unknown>,
+  lost: (widget: string) => void = () => undefined,
+): Saving {
   const waiting = new Map<string, Place>()
   const open = ref(0)
   const failure = ref('')
@@ -38,17 +42,25 @@ export function useSaving(put: (widget: string, place: Place) => Promise<unknown
 
   async function work(): Promise<boolean> {
     failure.value = ''
+    let missed = ''
     for (const [widget, place] of [...waiting]) {
       try {
         await put(widget, place)
       } catch (error) {
-        failure.value = explain(error)
-        return false
+        if (error instanceof ApiError && error.status === 404) {
+          gone(widget)
+          lost(widget)
+          continue
+        }
+        missed = explain(error)
+        if (error instanceof ApiError && error.status > 0) continue
+        break // nobody answers: the others need not wait for that, too
       }
       if (waiting.get(widget) === place) waiting.delete(widget) // else it has moved on meanwhile
       open.value = waiting.size
     }
-    return waiting.size === 0 || work()
+    failure.value = missed
+    return missed === '' && (waiting.size === 0 || work())
   }
 
   function flush(): Promise<boolean> {
