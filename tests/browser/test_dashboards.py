@@ -257,6 +257,16 @@ async def test_a_widget_that_somebody_else_removed_holds_nothing_up(
     await expect(page.get_by_role("button", name="Edit", exact=True)).to_be_visible()
 
 
+async def test_what_ends_the_full_screen_leaves_the_wall(installation: Installation, visit: Visit) -> None:
+    board = await board_with(installation, {"widget_type": "text_note", "title": "Note"})
+    page = await visit(Role.VIEWER)
+    await page.goto(f"/dashboards/{board}")
+    await page.get_by_role("button", name="Full screen").click()
+    await expect(page).to_have_url(re.compile("/wall$"))
+    assert await page.evaluate("document.fullscreenElement !== null")
+    await page.evaluate("document.exitFullscreen()")  # as a browser does at Escape, of which it tells nobody
+    await expect(page).to_have_url(re.compile(f"/dashboards/{board}$"))
+
 
 async def test_a_device_that_does_something_else_is_noticed(installation: Installation, visit: Visit) -> None:
     (heater,) = await installation.add_events("Heater", direction="output", unit="%")
