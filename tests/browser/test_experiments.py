@@ -68,6 +68,7 @@ async def test_notes_are_changed_and_deleted(installation: Installation, visit: 
     await start(page, "Batch 7")
     async with installation.readings(inlet):
         await page.get_by_role("link", name="Open").click()
+        await expect(page.get_by_role("heading", level=1, name="Batch 7")).to_be_visible()  # each page has such a field
         await page.get_by_label("Note", exact=True).fill("sample taken")
         await page.get_by_role("button", name="Add the note").click()
         more = page.get_by_role("button", name="More about the note")

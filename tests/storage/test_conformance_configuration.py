@@ -53,7 +53,7 @@ async def test_write_says_how_many_rows_its_last_statement_changed(storage: Stor
     one_by_one: tuple[dict[str, Scalar], ...] = ({"jti": "a"}, {"jti": "x"}, {"jti": "b"})
     assert await storage.write(add("e"), Write("DELETE FROM revoked_tokens WHERE jti = :jti", one_by_one)) == 2
     assert await storage.write(Write(f"{ADD} ON CONFLICT (jti) DO NOTHING", ({"jti": "c", "us": 1},))) == 0
-    assert await storage.write(Write("CREATE TABLE notes (note text)")) == 0
+    assert await storage.write(Write("CREATE TABLE scribbles (note text)")) == 0
     assert await storage.write() == 0
 
 

@@ -165,7 +165,7 @@ async def test_a_closed_storage_is_one_file(tmp_path: Path) -> None:
 async def test_a_restored_copy_is_written_in_wal_mode_again(tmp_path: Path) -> None:
     storage = storage_on(tmp_path / "a.db")
     await storage.open()
-    await storage.write(Write("CREATE TABLE notes (note text)"))
+    await storage.write(Write("CREATE TABLE scribbles (note text)"))
     await storage.close()
     original = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     original.execute("VACUUM INTO ?", (str(tmp_path / "b.db"),))
