@@ -6,11 +6,20 @@ export interface Command {
   value: number
   /** When it was given, ms, by the server's clock. */
   at: number
+  /** The time of the reading that the command itself became at the server; null: not known yet. */
+  own: number | null
+}
+
+export interface Reported {
+  time: number
+  value: number
 }
 
 export type Answer = 'idle' | 'pending' | 'late'
 
 const LATE_MS = 10_000
+/** So far our idea of the server's time may be off. */
+export const SLACK_MS = 1_000
 
 /** Whether there is nothing between its two states. */
 export function switched(event: Event): boolean {
@@ -27,21 +36,35 @@ export function reached(event: Event, commanded: number, reported: number): bool
   return Math.abs(reported - commanded) <= Math.max(1e-9, Math.abs(event.max_value - event.min_value) / 1000)
 }
 
+/**
+ * When the server took a command, found among the readings around it: it is stored as a reading like any other, which says
+ * nothing of the device. Readings up to `after` belong to a command before.
+ */
+export function takenAt(command: Command, readings: readonly Reported[], after: number): number | null {
+  const own = readings.find(
+    ({ time, value }) => value === command.value && time >= command.at - SLACK_MS && time > after,
+  )
+  return own?.time ?? null
+}
+
+/** Whether a reading is the command itself and not what the device made of it. */
+export function isCommand(command: Command, { time, value }: Reported): boolean {
+  if (command.own !== null) return time === command.own
+  return value === command.value && time >= command.at - SLACK_MS
+}
+
 /** Where a command stands, `now` (ms) and with the newest reading. */
 export function answer(
   event: Event,
   command: Command | null,
-  newest: { time: number; value: number } | undefined,
+  newest: Reported | undefined,
   now: number,
 ): Answer {
   if (command === null) return 'idle'
-  if (
-    newest !== undefined &&
-    newest.time >= command.at - 1_000 &&
-    reached(event, command.value, newest.value)
-  )
+  const { own, value, at } = command
+  if (newest !== undefined && own !== null && newest.time > own && reached(event, value, newest.value))
     return 'idle'
-  return now - command.at > LATE_MS ? 'late' : 'pending'
+  return now - at > LATE_MS ? 'late' : 'pending'
 }
 
 /** A step for a slider over a range: some hundred of them. */
