@@ -2,7 +2,16 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { ApiError } from '@/api/http'
 import type { Event } from '@/api/types'
 import { Ring } from '@/live/readings'
-import { answer, ends, reached, settable, settled, step, switched } from '@/pages/dashboards/actuator'
+import {
+  answer,
+  ends,
+  isCommand,
+  reached,
+  settable,
+  step,
+  switched,
+  takenAt,
+} from '@/pages/dashboards/actuator'
 import { configOf, withConfig } from '@/pages/dashboards/config'
 import { figures } from '@/pages/dashboards/figures'
 import { firstFree, overlap, rows, shown, stepped, type Place } from '@/pages/dashboards/layout'
@@ -95,9 +104,9 @@ describe('an actuator', () => {
     expect(reached(event('actuator', 0, 100), 33, 34)).toBe(false)
   })
 
-  test('is pending until it is reported, and late after a while', () => {
+  test('is pending until the device reports it, and late after a while', () => {
     const heater = event('actuator', 0, 100)
-    const command = { value: 50, at: 100_000 }
+    const command = { value: 50, at: 100_000, own: 100_050 }
     expect(answer(heater, null, undefined, 100_000)).toBe('idle')
     expect(answer(heater, command, { time: 99_900, value: 20 }, 100_500)).toBe('pending')
     expect(answer(heater, command, { time: 90_000, value: 50 }, 100_500)).toBe('pending')
@@ -105,15 +114,28 @@ describe('an actuator', () => {
     expect(answer(heater, command, undefined, 120_000)).toBe('late')
   })
 
-  test('is followed after its own command came back, so that a device which says otherwise is noticed', () => {
+  test('is not confirmed by the command, which the server stores as a reading, too', () => {
     const heater = event('actuator', 0, 100)
-    const command = { value: 50, at: 100_000 }
-    expect(settled(command, 'idle', 100_500)).toBe(false)
-    expect(answer(heater, command, { time: 101_000, value: 20 }, 101_500)).toBe('pending')
-    expect(answer(heater, command, { time: 101_000, value: 20 }, 111_000)).toBe('late')
-    expect(settled(command, 'late', 111_000)).toBe(false)
-    expect(settled(command, 'idle', 111_000)).toBe(true)
-    expect(settled(command, 'late', 800_000)).toBe(true)
+    const command = { value: 50, at: 100_000, own: null }
+    const own = { time: 99_800, value: 50 } // our idea of the server's time is off
+    expect(isCommand(command, own)).toBe(true)
+    expect(isCommand(command, { time: 99_900, value: 20 })).toBe(false)
+    expect(answer(heater, command, own, 100_500)).toBe('pending')
+    const readings = [
+      { time: 90_000, value: 50 },
+      { time: 99_700, value: 20 },
+      own,
+      { time: 99_950, value: 50 },
+    ]
+    expect(takenAt(command, readings, 0)).toBe(99_800)
+    expect(takenAt(command, readings, 99_800)).toBe(99_950)
+    expect(takenAt(command, readings.slice(0, 2), 0)).toBeNull()
+    const known = { ...command, own: 99_800 }
+    expect(answer(heater, known, own, 100_500)).toBe('pending')
+    expect(answer(heater, known, own, 111_000)).toBe('late')
+    expect(answer(heater, known, { time: 99_950, value: 50.01 }, 100_500)).toBe('idle')
+    expect(isCommand(known, { time: 99_950, value: 50 })).toBe(false)
+    expect(answer(heater, known, own, 800_000)).toBe('idle')
   })
 
   test('is nothing that measures', () => {

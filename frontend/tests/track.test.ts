@@ -121,6 +121,13 @@ describe('a track', () => {
     expect(extremes(track.values)).toEqual([0, 1_999])
   })
 
+  it('keeps what came live just where history begins and has nothing yet', () => {
+    const track = new Track()
+    track.append(1_000, 5)
+    track.fill(1_000, 2_000, [])
+    expect(content(track)).toEqual([{ time: 1_000, value: 5 }])
+  })
+
   it('is what plain lists would be, in order, with the extremes of all it was given', () => {
     const value = fc.integer({ min: -1_000, max: 1_000 })
     const step = fc.oneof(

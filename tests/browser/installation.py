@@ -158,10 +158,12 @@ class Installation:
         """Readings of those events come, as `Telemetry.steadily` sends them; that they are all stored is checked."""
         async with self.telemetry() as telemetry:
             sending = asyncio.create_task(telemetry.steadily(*events, every_s=every_s))
-            yield
-            if sending.done():
-                await sending
-            await end(sending)
+            try:
+                yield
+                if sending.done():
+                    await sending
+            finally:
+                await end(sending)
 
     async def close(self) -> None:
         """End it as `stop` does, unless a test has; whatever comes of that, it is gone."""

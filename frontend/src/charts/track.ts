@@ -30,12 +30,13 @@ export class Track {
 
   /**
    * What history says of a stretch of time replaces what is known of it. Live readings that are newer than history's last
-   * are newer than its answer, and stay.
+   * are newer than its answer, and stay: all of them, if it has none.
    */
   fill(from: number, until: number, points: readonly Point[]): void {
-    const last = points.at(-1)?.time ?? from
+    const [first, last] = [points[0]?.time, points.at(-1)?.time]
+    if (first === undefined || last === undefined) return
     // It was asked for in whole milliseconds, so its first point may lie a fraction of one before.
-    const before = lowerBound(this.times, Math.min(from, points[0]?.time ?? from))
+    const before = lowerBound(this.times, Math.min(from, first))
     const after = lowerBound(this.times, Math.min(until, last) + 1e-3)
     this.times = [...this.times.slice(0, before), ...points.map((p) => p.time), ...this.times.slice(after)]
     this.values = [
