@@ -1,1 +1,0 @@
-import{tt as e}from"./index-CrZwCiKY.js";var t=e({name:`check`,size:24,node:[[`path`,{d:`M20 6 9 17l-5-5`,key:`1gmf2c`}]]});export{t};
