@@ -1,0 +1,1 @@
+import{nt as e}from"./index-t3D4bk8A.js";var t=e({name:`arrow-up`,size:24,node:[[`path`,{d:`m5 12 7-7 7 7`,key:`hav0vg`}],[`path`,{d:`M12 19V5`,key:`x0mq9r`}]]});export{t};

@@ -1,0 +1,1 @@
+import{nt as e}from"./index-t3D4bk8A.js";var t=e({name:`check`,size:24,node:[[`path`,{d:`M20 6 9 17l-5-5`,key:`1gmf2c`}]]});export{t};

@@ -1,1 +1,0 @@
-import{nt as e}from"./index-DCfg95Fd.js";var t=e({name:`check`,size:24,node:[[`path`,{d:`M20 6 9 17l-5-5`,key:`1gmf2c`}]]});export{t};

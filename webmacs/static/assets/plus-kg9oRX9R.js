@@ -1,1 +1,0 @@
-import{nt as e}from"./index-DCfg95Fd.js";var t=e({name:`plus`,size:24,node:[[`path`,{d:`M5 12h14`,key:`1ays0h`}],[`path`,{d:`M12 5v14`,key:`s699le`}]]});export{t};
